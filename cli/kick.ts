@@ -1,0 +1,76 @@
+/** `bucardo kick`: asks a sync's lanes to run now, and waits for them if wanted. */
+import process from 'node:process';
+import type { Command } from 'commander';
+import { findSync } from '../shared/config/lanes.ts';
+import type { Lane } from '../shared/config/types.ts';
+import { BucardoError } from '../shared/errors/bucardo-error.ts';
+import type { Connection } from '../shared/postgres/connection.ts';
+import { readGoal, waitForLane } from '../shared/status/wait-for-lane.ts';
+import { openQueue } from './open-queue.ts';
+import { parseSeconds } from './parse-seconds.ts';
+import { pickLanes } from './pick-lanes.ts';
+import { readFleet } from './read-fleet.ts';
+import { withDatabase } from './with-database.ts';
+
+interface KickOptions {
+  readonly to?: string;
+  readonly wait?: true;
+  readonly timeout: number;
+  readonly json?: true;
+}
+
+export function registerKick(program: Command): void {
+  program
+    .command('kick')
+    .description('ask the lanes of a sync to run now')
+    .argument('<sync>', 'name of the sync')
+    .option('--to <target>', 'only the lane to this target')
+    .option('--wait', 'wait until everything that is committed now has arrived')
+    .option('--timeout <seconds>', 'how long to wait', parseSeconds, 300)
+    .option('--json', 'print the outcome as JSON')
+    .addHelpText('after', '\nExample:\n  bucardo kick orders --wait --timeout 60')
+    .action(async (sync: string, options: KickOptions, command: Command) => {
+      const { fleet, file } = await readFleet(command);
+      const lanes = pickLanes(fleet, sync, options.to);
+      const queue = openQueue(file);
+      try {
+        const send = () => queue.send(lanes.map(({ id }) => ({ lane: id, reason: 'manual' as const })));
+        if (options.wait === true) {
+          await withDatabase(fleet, findSync(fleet, sync).source, (source) =>
+            kickAndWait(source, lanes, send, options.timeout),
+          );
+        } else await send();
+      } finally {
+        queue.close();
+      }
+      report(lanes, options);
+    });
+}
+
+/** Waits for all lanes, and reports every one that failed. */
+async function kickAndWait(
+  source: Connection,
+  lanes: readonly Lane[],
+  send: () => Promise<void>,
+  timeoutSeconds: number,
+): Promise<void> {
+  const goal = await readGoal(source);
+  await send();
+  const failures: string[] = [];
+  for (const lane of lanes) {
+    await waitForLane(source, lane, goal, timeoutSeconds).catch((error: unknown) => {
+      if (!(error instanceof BucardoError)) throw error;
+      failures.push(`${lane.id}: ${error.message}`);
+    });
+  }
+  if (failures.length > 0) throw new BucardoError('BUC-LANE-NOT-DONE', { detail: failures.join('; ') });
+}
+
+function report(lanes: readonly Lane[], { wait, json }: KickOptions): void {
+  const done = wait === true ? 'done' : 'kicked';
+  const text =
+    json === true
+      ? JSON.stringify(lanes.map(({ id }) => ({ lane: id, outcome: done })))
+      : lanes.map(({ id }) => `${id} ${done}`).join('\n');
+  process.stdout.write(`${text}\n`);
+}

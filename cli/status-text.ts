@@ -1,0 +1,80 @@
+/** The status of lanes as text for people: one line a lane, and below it whatever needs attention. Pure. */
+import type { LaneStatus } from '../shared/status/read-status.ts';
+import { PENDING_LIMIT } from '../shared/status/read-status.ts';
+import { copyLine } from './copy-text.ts';
+import { formatCount, formatSeconds, formatTable } from './table.ts';
+
+/** A source that could not be asked. */
+export interface UnknownLane {
+  readonly lane: string;
+  readonly problem: string;
+}
+
+export function statusText(lanes: readonly LaneStatus[], unknown: readonly UnknownLane[]): string {
+  const table = formatTable(
+    [
+      { title: 'lane', align: 'left' },
+      { title: 'state', align: 'left' },
+      { title: 'pending', align: 'right' },
+      { title: 'lag', align: 'right' },
+      { title: 'last run', align: 'right' },
+      { title: 'rows', align: 'right' },
+      { title: 'rate', align: 'right' },
+      { title: 'rejected', align: 'right' },
+    ],
+    [...lanes.map(cells), ...unknown.map(({ lane }) => [lane, 'unknown'])],
+  );
+  return [
+    ...table,
+    ...lanes.flatMap(notes),
+    ...unknown.flatMap(({ lane, problem }) => ['', `${lane}: ${problem}`]),
+  ].join('\n');
+}
+
+/** One word for how a lane is. */
+export function laneState(lane: LaneStatus): string {
+  if (lane.failures > 0) return 'failing';
+  if (lane.held.length > 0) return 'held';
+  if (lane.copies.length > 0) return 'copying';
+  if (lane.copyNeeded.length > 0) return 'needs copy';
+  return lane.pending > 0 ? 'behind' : 'level';
+}
+
+function cells(lane: LaneStatus): readonly string[] {
+  const { lastRunSecondsAgo, rowsPerSecond } = lane;
+  return [
+    lane.lane,
+    laneState(lane),
+    `${formatCount(lane.pending)}${lane.pending >= PENDING_LIMIT ? '+' : ''}`,
+    formatSeconds(lane.lagSeconds),
+    lastRunSecondsAgo === undefined ? 'never' : `${formatSeconds(lastRunSecondsAgo)} ago`,
+    formatCount(lane.totalRows),
+    rowsPerSecond === undefined ? '' : `${formatCount(rowsPerSecond)}/s`,
+    formatCount(lane.rejectedRows),
+  ];
+}
+
+function notes(lane: LaneStatus): readonly string[] {
+  const lines = [
+    ...(lane.error === undefined
+      ? []
+      : [
+          `${lane.error.code}, ${formatSeconds(lane.error.secondsAgo)} ago, ${lane.failures} in a row: ${lane.error.message}`,
+        ]),
+    ...lane.held.map(
+      ({ relation, code, message, retryInSeconds }) =>
+        `${relation} waits (${code}), next try in ${formatSeconds(retryInSeconds)}: ${message}`,
+    ),
+    ...lane.copies.map(copyLine),
+    ...lane.copyNeeded.map(
+      ({ relation, reason }) =>
+        `${relation} needs a copy (${reason === 'truncated' ? 'it was truncated' : 'the source was restored'}): bucardo copy ${lane.sync} --to ${lane.destination} --table ${relation}`,
+    ),
+    ...(lane.rejectedRows === 0
+      ? []
+      : [
+          `${formatCount(lane.rejectedRows)} rejected: bucardo rejected list ${lane.sync} --to ${lane.destination}`,
+        ]),
+  ];
+  return lines.length === 0 ? [] : ['', `${lane.lane}:`, ...lines.map((line) => `  ${line}`)];
+}

@@ -1,0 +1,52 @@
+/** `bucardo uninstall`: takes everything off the sources again and proves it. */
+import process from 'node:process';
+import type { Command } from 'commander';
+import { uninstall, type UninstallProof } from '../shared/capture/uninstall.ts';
+import type { RelationName } from '../shared/postgres/identifiers.ts';
+import { jsonLog } from '../shared/telemetry/log.ts';
+import { eachSource } from './each-source.ts';
+import { parseTable } from './parse-table.ts';
+import { readFleet } from './read-fleet.ts';
+
+interface UninstallCommandOptions {
+  readonly table?: RelationName;
+  readonly json?: true;
+}
+
+export function registerUninstall(program: Command): void {
+  program
+    .command('uninstall')
+    .description(
+      'remove triggers, functions and queue tables from the sources; what waits for a target is lost',
+    )
+    .option('--table <schema.table>', 'stop capturing only this table', parseTable)
+    .option('--json', 'print the proof as JSON')
+    .addHelpText('after', '\nExample:\n  bucardo uninstall --table public.orders')
+    .action(async ({ table, json }: UninstallCommandOptions, command: Command) => {
+      const { fleet } = await readFleet(command);
+      const log = jsonLog((line) => process.stderr.write(line), 'warn');
+      const proofs = await eachSource(fleet, async (source) => ({
+        source: source.database,
+        ...(await uninstall(source, { log, ...(table === undefined ? {} : { relation: table }) })),
+      }));
+      process.stdout.write(
+        `${json === true ? JSON.stringify(proofs, null, 2) : proofs.flatMap(lines).join('\n')}\n`,
+      );
+      if (proofs.some(({ remaining }) => remaining.length > 0)) process.exitCode = 1;
+    });
+}
+
+function lines({
+  source,
+  remaining,
+  foreign,
+}: UninstallProof & { readonly source: string }): readonly string[] {
+  const verdict = remaining.length === 0 ? 'nothing of ours is left' : 'these are left';
+  return [
+    `Source ${source}: ${verdict}`,
+    ...remaining.map((object) => `  ${object}`),
+    ...(foreign.length === 0
+      ? []
+      : ['Schema bucardo stays, it holds what is not ours:', ...foreign.map((object) => `  ${object}`)]),
+  ];
+}

@@ -1,0 +1,24 @@
+/** The replicate function as AWS Lambda loads it: everything it is made of, read from top to bottom. */
+import { readSettings } from '../../shared/config/environment.ts';
+import { loadConfig } from '../../shared/config/load-config.ts';
+import { forgetSecret, resolveUrl } from '../../shared/config/secrets.ts';
+import { createKickQueue } from '../../shared/queue/kick-queue.ts';
+import { requireQueueUrl } from '../../shared/queue/require-queue-url.ts';
+import { ConnectionCache } from '../../shared/replicate/connection-cache.ts';
+import { runLane } from '../../shared/replicate/run-lane.ts';
+import { powertoolsLog, powertoolsMetrics } from '../../shared/telemetry/powertools.ts';
+import { createReplicateHandler } from './create-handler.ts';
+
+const settings = readSettings();
+const { fleet } = await loadConfig({ cwd: process.cwd() });
+
+export const handler = createReplicateHandler({
+  fleet,
+  resolveUrl,
+  forgetUrl: ({ url }) => forgetSecret(url),
+  queue: createKickQueue({ queueUrl: requireQueueUrl(settings.queueUrl) }),
+  runLane,
+  connections: new ConnectionCache(),
+  log: powertoolsLog('replicate', settings.logLevel),
+  metrics: powertoolsMetrics(fleet.name),
+});

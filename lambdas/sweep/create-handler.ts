@@ -1,0 +1,139 @@
+/**
+ * The sweep function: asks every source which lanes are due or left behind, kicks them, then purges what all
+ * destinations have. Sources are swept side by side and independently: one that cannot be reached delays no other.
+ * Nothing is remembered between sweeps.
+ */
+import { lanesOf, sourcesOf } from '../../shared/config/lanes.ts';
+import type { Database, Fleet } from '../../shared/config/types.ts';
+import { BucardoError } from '../../shared/errors/bucardo-error.ts';
+import { type Connection, withConnection } from '../../shared/postgres/connection.ts';
+import type { Kick } from '../../shared/queue/kick.ts';
+import type { KickQueue } from '../../shared/queue/kick-queue.ts';
+import { errorFields, type Log } from '../../shared/telemetry/log.ts';
+import { type LaneSituation, planSweep } from './plan-sweep.ts';
+import { hasOverdueChanges, type LaneRow, readLanes } from './read-lanes.ts';
+
+export interface SweepHandlerOptions {
+  readonly fleet: Fleet;
+  readonly resolveUrl: (database: Database) => Promise<string>;
+  readonly queue: Pick<KickQueue, 'send'>;
+  readonly log: Log;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Deletes the deltas of one source that every destination has. */
+  readonly purge: (source: Connection) => Promise<unknown>;
+  /** Seconds between two sweeps; changes that wait longer were missed. Default 60. */
+  readonly intervalSeconds?: number;
+}
+
+export interface SweepReport {
+  readonly kicked: readonly Kick[];
+  /** Sources that could not be swept. */
+  readonly failed: readonly string[];
+}
+
+/** The schedule's shortest interval, EventBridge's own. */
+const SWEEP_INTERVAL_SECONDS = 60;
+
+/** A source too slow for this is left to the next sweep. */
+const STATEMENT_TIMEOUT_SECONDS = 20;
+
+export function createSweepHandler(options: SweepHandlerOptions): () => Promise<SweepReport> {
+  const { fleet, resolveUrl, queue, log, now, purge } = options;
+  const intervalSeconds = options.intervalSeconds ?? SWEEP_INTERVAL_SECONDS;
+
+  /** Kicks what it can decide at once before it looks into delta tables, which may take longer. */
+  async function sweepSource(source: Connection, name: string, kicked: Kick[]): Promise<void> {
+    await source.script(`set statement_timeout = '${STATEMENT_TIMEOUT_SECONDS}s'`);
+    const lookAt: { readonly lane: string; readonly row: LaneRow }[] = [];
+    const kicks: Kick[] = [];
+    for (const { situation, row } of situationsOf(fleet, name, await readLanes(source), log)) {
+      const lane = situation.lane.id;
+      const decision = planSweep(situation, now());
+      switch (decision.action) {
+        case 'kick':
+          kicks.push({ lane, reason: decision.reason });
+          break;
+        case 'look':
+          lookAt.push({ lane, row });
+          break;
+        case 'leave':
+          break;
+      }
+    }
+    await send(kicks, kicked);
+    const missed: Kick[] = [];
+    for (const { lane, row } of lookAt) {
+      if (await hasOverdueChanges(source, row, intervalSeconds)) missed.push({ lane, reason: 'sweep' });
+    }
+    await send(missed, kicked);
+    await purge(source);
+  }
+
+  async function send(kicks: readonly Kick[], kicked: Kick[]): Promise<void> {
+    if (kicks.length === 0) return;
+    await queue.send(kicks);
+    kicked.push(...kicks);
+    for (const { lane, reason } of kicks) log('info', 'sweep.lane.kicked', { lane, reason });
+  }
+
+  return async () => {
+    const kicked: Kick[] = [];
+    const failed: string[] = [];
+    await Promise.all(
+      sourcesOf(fleet).map(async (name) => {
+        try {
+          const url = await resolveUrl(databaseOf(fleet, name));
+          await withConnection({ database: name, url, purpose: 'sweep' }, (source) =>
+            sweepSource(source, name, kicked),
+          );
+        } catch (error) {
+          failed.push(name);
+          log('error', 'sweep.source.failed', { ...errorFields(error), database: name });
+        }
+      }),
+    );
+    log('info', 'sweep.completed', { kicked: kicked.length, failed: failed.length });
+    return { kicked, failed };
+  };
+}
+
+/** The configured lanes of a source, with what it knows about them. Lanes that it does not know cannot run yet. */
+function* situationsOf(
+  fleet: Fleet,
+  source: string,
+  rows: readonly LaneRow[],
+  log: Log,
+): Generator<{ readonly situation: LaneSituation; readonly row: LaneRow }> {
+  const known = new Map(rows.map((row) => [`${row.sync}/${row.destination}`, row]));
+  for (const lane of lanesOf(fleet)) {
+    if (lane.source !== source) continue;
+    const row = known.get(lane.id);
+    const sync = fleet.syncs.get(lane.sync);
+    if (row === undefined || sync === undefined) {
+      log('warn', 'sweep.lane.unregistered', { sync: lane.sync, destination: lane.destination });
+      continue;
+    }
+    yield {
+      row,
+      situation: {
+        lane,
+        schedule: sync.schedule,
+        autokick: sync.autokick,
+        runStartedSecondsAgo: row.runStartedSecondsAgo ?? undefined,
+        failures: row.failures,
+        retryDueForSeconds: row.retryDueForSeconds ?? undefined,
+        heldDueForSeconds: row.heldDueForSeconds ?? undefined,
+        copyUnfinished: row.copyUnfinished,
+      },
+    };
+  }
+}
+
+function databaseOf(fleet: Fleet, name: string): Database {
+  const database = fleet.databases.get(name);
+  if (database === undefined) {
+    throw new BucardoError('BUC-UNEXPECTED', { database: name, detail: 'not in the fleet' });
+  }
+  return database;
+}

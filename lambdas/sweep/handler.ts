@@ -1,0 +1,28 @@
+/** The sweep function as AWS Lambda loads it: everything it is made of, read from top to bottom. */
+import { purge } from '../../shared/capture/purge.ts';
+import { readSettings } from '../../shared/config/environment.ts';
+import { loadConfig } from '../../shared/config/load-config.ts';
+import { forgetSecret, resolveUrl } from '../../shared/config/secrets.ts';
+import { createKickQueue } from '../../shared/queue/kick-queue.ts';
+import { REPLICATE_TIMEOUT_SECONDS } from '../../shared/queue/names.ts';
+import { requireQueueUrl } from '../../shared/queue/require-queue-url.ts';
+import { powertoolsLog } from '../../shared/telemetry/powertools.ts';
+import { createSweepHandler } from './create-handler.ts';
+
+const settings = readSettings();
+const { fleet } = await loadConfig({ cwd: process.cwd() });
+const log = powertoolsLog('sweep', settings.logLevel);
+
+export const handler = createSweepHandler({
+  fleet,
+  // One connection a minute for each source: a rotated password is noticed at once.
+  resolveUrl: async (database) => {
+    forgetSecret(database.url);
+    return await resolveUrl(database);
+  },
+  queue: createKickQueue({ queueUrl: requireQueueUrl(settings.queueUrl) }),
+  log,
+  now: Date.now,
+  // Every sync has one source, so deltas are kept only as long as a run that was thought dead may still need them.
+  purge: (source) => purge(source, { retentionSeconds: REPLICATE_TIMEOUT_SECONDS, log }),
+});

@@ -1,0 +1,191 @@
+/**
+ * The control tables on a source, in schema `bucardo`: which tables are captured, who has what, who waits for what.
+ * Everything a run needs to know is here, next to the deltas, so that functions hold no state and a failover or
+ * point-in-time restore moves it all back together. Every table has a primary key: a publication FOR ALL TABLES keeps
+ * working.
+ */
+
+/** Raised when the shape of these objects changes; `apply` then brings a source up to date. */
+export const CONTROL_SCHEMA_VERSION = 1;
+
+/** Channel of NOTIFY, Bucardo's own. */
+export const WAKE_CHANNEL = 'bucardo';
+
+/** Everything that `CONTROL_SCHEMA` makes in schema bucardo. */
+export const CONTROL_TABLES: readonly string[] = [
+  'origin',
+  'relation',
+  'sync_relation',
+  'progress',
+  'held_relation',
+  'lane_status',
+  'copy',
+  'truncation',
+  'copy_needed',
+  'rejected_row',
+  'purge_mark',
+];
+export const CONTROL_SEQUENCES: readonly string[] = ['clock', 'wake'];
+export const CONTROL_FUNCTIONS: readonly string[] = ['tick'];
+
+/**
+ * The hybrid clock's floor as an instant. `pg_sequence_last_value` costs a fifth of a `select last_value` (1.5 against 8 µs
+ * of CPU in a trigger) and is NULL only as long as the sequence has never been set.
+ */
+export const CLOCK_FLOOR = `timestamptz 'epoch' + coalesce(pg_sequence_last_value('bucardo.clock'), 0) * interval '1 microsecond'`;
+
+/**
+ * Idempotent. Runs in one transaction with `search_path = pg_catalog`.
+ *
+ * - `clock` holds the hybrid clock's floor in microseconds since 1970; `tick()` is rule 3 of convergence.
+ * - `wake` is the armed flag: 1 armed, 0 disarmed. Sequences are read and set outside of transactions.
+ * - `progress.mark` is NULL when everything is pending. `progress` is changed by compare-and-set on `mark::text`.
+ * - Keys of rows are `text[]` in the order of `relation.key_columns`; as text a key may be too long for an index, hence `key_hash`.
+ */
+export const CONTROL_SCHEMA = `
+create schema if not exists bucardo;
+
+create sequence if not exists bucardo.clock as bigint minvalue 0 start with 0;
+create sequence if not exists bucardo.wake as bigint minvalue 0 maxvalue 1 start with 1;
+
+create table if not exists bucardo.origin (
+  only_row boolean primary key default true check (only_row),
+  database_name text not null,
+  system_identifier bigint not null,
+  schema_version integer not null
+);
+
+create table if not exists bucardo.relation (
+  schema_name text not null,
+  table_name text not null,
+  delta_name text not null unique,
+  key_columns text[] not null,
+  capture text not null check (capture in ('statement', 'row')),
+  primary key (schema_name, table_name)
+);
+
+create table if not exists bucardo.sync_relation (
+  sync text not null,
+  schema_name text not null,
+  table_name text not null,
+  primary key (sync, schema_name, table_name),
+  foreign key (schema_name, table_name) references bucardo.relation on delete cascade
+);
+
+create table if not exists bucardo.progress (
+  sync text not null,
+  destination text not null,
+  mark txid_snapshot,
+  system_identifier bigint not null,
+  updated_at timestamptz not null default clock_timestamp(),
+  primary key (sync, destination)
+);
+
+create table if not exists bucardo.held_relation (
+  sync text not null,
+  destination text not null,
+  schema_name text not null,
+  table_name text not null,
+  mark txid_snapshot,
+  error_code text not null,
+  error_detail text not null,
+  attempts integer not null default 1,
+  held_at timestamptz not null default clock_timestamp(),
+  retry_at timestamptz not null,
+  primary key (sync, destination, schema_name, table_name),
+  foreign key (sync, destination) references bucardo.progress on delete cascade
+);
+
+create table if not exists bucardo.lane_status (
+  sync text not null,
+  destination text not null,
+  run_started_at timestamptz,
+  run_finished_at timestamptz,
+  run_rows bigint not null default 0,
+  run_seconds double precision not null default 0,
+  total_rows bigint not null default 0,
+  failures integer not null default 0,
+  error_code text,
+  error_detail text,
+  error_at timestamptz,
+  retry_at timestamptz,
+  primary key (sync, destination),
+  foreign key (sync, destination) references bucardo.progress on delete cascade
+);
+
+create table if not exists bucardo.copy (
+  sync text not null,
+  destination text not null,
+  schema_name text not null,
+  table_name text not null,
+  policy text not null check (policy in ('if-empty', 'always')),
+  state text not null check (state in ('wanted', 'copying')),
+  done_to text[],
+  chunk_to text[],
+  chunk_open boolean not null default false,
+  rows_copied bigint not null default 0,
+  rows_estimated bigint not null default 0,
+  started_at timestamptz,
+  updated_at timestamptz not null default clock_timestamp(),
+  primary key (sync, destination, schema_name, table_name),
+  foreign key (sync, destination) references bucardo.progress on delete cascade
+);
+
+create table if not exists bucardo.truncation (
+  schema_name text not null,
+  table_name text not null,
+  txid bigint not null default txid_current(),
+  txntime timestamptz not null,
+  author text,
+  primary key (txid, schema_name, table_name)
+);
+
+create table if not exists bucardo.copy_needed (
+  sync text not null,
+  destination text not null,
+  schema_name text not null,
+  table_name text not null,
+  reason text not null check (reason in ('truncated', 'restored')),
+  since timestamptz not null default clock_timestamp(),
+  primary key (sync, destination, schema_name, table_name),
+  foreign key (sync, destination) references bucardo.progress on delete cascade
+);
+
+create table if not exists bucardo.rejected_row (
+  sync text not null,
+  destination text not null,
+  schema_name text not null,
+  table_name text not null,
+  key text[] not null,
+  error_code text not null,
+  error_detail text not null,
+  sqlstate text,
+  attempts integer not null default 1,
+  txntime timestamptz not null,
+  rejected_at timestamptz not null default clock_timestamp(),
+  key_hash bytea not null,
+  primary key (sync, destination, schema_name, table_name, key_hash),
+  foreign key (sync, destination) references bucardo.progress on delete cascade
+);
+
+create table if not exists bucardo.purge_mark (
+  schema_name text not null,
+  table_name text not null,
+  covered txid_snapshot not null,
+  marked_at timestamptz not null default clock_timestamp(),
+  primary key (schema_name, table_name),
+  foreign key (schema_name, table_name) references bucardo.relation on delete cascade
+);
+
+create or replace function bucardo.tick() returns timestamptz
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $tick$
+declare
+  stamp timestamptz := clock_timestamp();
+begin
+  if stamp > ${CLOCK_FLOOR} then return stamp; end if;
+  return timestamptz 'epoch' + nextval('bucardo.clock') * interval '1 microsecond';
+end
+$tick$;
+
+revoke all on function bucardo.tick() from public;
+`;

@@ -1,0 +1,61 @@
+/** What a lane that has run already says of itself, as far as somebody should look at it. Pure. */
+import type { ErrorCode } from '../errors/codes.ts';
+import { errorCodes } from '../errors/codes.ts';
+import type { LaneStatus } from '../status/read-status.ts';
+import { type Finding, note } from './finding.ts';
+
+export function findLane(lane: LaneStatus): readonly Finding[] {
+  const { sync, destination } = lane;
+  const where = { sync, database: destination };
+  return [
+    ...(lane.error === undefined ? [] : [stored(where, lane.error, `the last run failed`)]),
+    ...lane.held.map((held) => stored({ ...where, relation: held.relation }, held, 'the relation waits')),
+    ...(lane.rejectedRows === 0
+      ? []
+      : [
+          note(
+            'warning',
+            'rows-rejected',
+            where,
+            `${lane.rejectedRows} ${lane.rejectedRows === 1 ? 'row is' : 'rows are'} parked because the target refused them`,
+            `See \`bucardo rejected list ${sync}\`.`,
+          ),
+        ]),
+    ...lane.copyNeeded.map(({ relation, reason }): Finding => ({
+      severity: 'warning',
+      code: 'BUC-COPY-NEEDED',
+      ...where,
+      relation,
+      text: `${errorCodes['BUC-COPY-NEEDED'].title}: it was ${reason} at the source`,
+      remedy: `Run \`bucardo copy ${sync} --to ${destination} --table ${relation}\`.`,
+    })),
+    ...lane.copies.map(({ relation, state, rowsCopied }) =>
+      note(
+        'info',
+        'copy-running',
+        { ...where, relation },
+        state === 'wanted' ? 'the first copy has not begun' : `the first copy is at ${rowsCopied} rows`,
+      ),
+    ),
+  ];
+}
+
+/** An error as a run has left it on the source: its code, and a text without values. */
+function stored(
+  where: { readonly sync: string; readonly database: string; readonly relation?: string },
+  { code, message }: { readonly code: string; readonly message: string },
+  what: string,
+): Finding {
+  const known: ErrorCode = isErrorCode(code) ? code : 'BUC-UNEXPECTED';
+  return {
+    severity: 'warning',
+    code: known,
+    ...where,
+    text: `${what}: ${message}`,
+    remedy: errorCodes[known].remedy,
+  };
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(errorCodes, code);
+}

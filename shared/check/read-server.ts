@@ -1,0 +1,141 @@
+/** What one server says about itself and about our session with it. Reads only; nothing is locked or left behind. */
+import { type Connection, type ConnectOptions, withConnection } from '../postgres/connection.ts';
+import { asBucardoError } from '../errors/bucardo-error.ts';
+
+export interface ServerFacts {
+  /** `server_version_num`, for example 150018. */
+  readonly version: number;
+  readonly role: string;
+  /** The name on the server. */
+  readonly databaseName: string;
+  readonly tls: boolean;
+  /** The server is on this machine, so nothing travels over a network. */
+  readonly local: boolean;
+  readonly readOnly: 'no' | 'standby' | 'setting';
+  readonly encoding: string;
+  /** Default collation of the database: provider's name for it. */
+  readonly collation: string;
+  /** The sessions' default, not what ours was set to. */
+  readonly synchronousCommit: string;
+  readonly mayCreateTemporary: boolean;
+  /** May read the cluster's identity, by which a restored source is recognized. */
+  readonly mayReadControl: boolean;
+  /** Undefined if it may not be read. */
+  readonly systemIdentifier: string | undefined;
+  readonly mayBeReplica: boolean;
+  readonly clock: Clock;
+  readonly sessions: SessionPids | undefined;
+}
+
+export interface Clock {
+  /** How much later it is there than here; measured at half the round trip. */
+  readonly aheadSeconds: number;
+  /** Half the round trip: the measurement may be off by so much. */
+  readonly uncertainSeconds: number;
+}
+
+/** Backends that served us. A session belongs to one backend, and a backend to one session, unless a pooler deals them out. */
+export interface SessionPids {
+  readonly first: number;
+  /** A second session, while the first one was idle. */
+  readonly other: number;
+  /** The first session again, while the second one was in a transaction. */
+  readonly firstAgain: number;
+}
+
+/** One row. `reset_val` is what a session starts with, whatever ours has set since. */
+const READ_SERVER = `
+  select current_user::text as role,
+    current_database()::text as "databaseName",
+    coalesce((select s.ssl from pg_stat_ssl s where s.pid = pg_backend_pid()), false) as tls,
+    coalesce(inet_server_addr() <<= inet '127.0.0.0/8' or inet_server_addr() = inet '::1', true) as local,
+    case
+      when pg_is_in_recovery() then 'standby'
+      when (select s.reset_val from pg_settings s where s.name = 'default_transaction_read_only') = 'on' then 'setting'
+      else 'no'
+    end as "readOnly",
+    current_setting('server_encoding') as encoding,
+    (select d.datcollate from pg_database d where d.datname = current_database())::text as collation,
+    (select s.reset_val from pg_settings s where s.name = 'synchronous_commit') as "synchronousCommit",
+    has_database_privilege(current_database(), 'temporary') as "mayCreateTemporary",
+    has_function_privilege('pg_control_system()', 'execute') as "mayReadControl"`;
+
+type ServerRow = Omit<ServerFacts, 'version' | 'systemIdentifier' | 'mayBeReplica' | 'clock' | 'sessions'>;
+
+/** @param options how `db` was connected; a second session is opened with them for a moment */
+export async function readServer(db: Connection, options: ConnectOptions): Promise<ServerFacts> {
+  const row = await db.row<ServerRow>(READ_SERVER);
+  return {
+    ...row,
+    version: db.serverVersion,
+    systemIdentifier: row.mayReadControl ? await readSystemIdentifier(db) : undefined,
+    mayBeReplica: await tryReplicaRole(db),
+    clock: await readClock(db),
+    sessions: await readSessionPids(db, options),
+  };
+}
+
+async function readSystemIdentifier(db: Connection): Promise<string> {
+  const { id } = await db.row<{ id: string }>(
+    `select system_identifier::text as id from pg_control_system()`,
+  );
+  return id;
+}
+
+/** Since Postgres 15 the right may also be granted, so the only way to know on all versions is to try. */
+async function tryReplicaRole(db: Connection): Promise<boolean> {
+  await db.script('begin');
+  try {
+    await db.script('set local session_replication_role = replica');
+    return true;
+  } catch (error) {
+    if (asBucardoError(error).sqlstate !== '42501') throw error;
+    return false;
+  } finally {
+    await db.script('rollback').catch(() => {});
+  }
+}
+
+/** Of three looks the one with the shortest round trip is the most exact. */
+async function readClock(db: Connection): Promise<Clock> {
+  const looks: Clock[] = [];
+  for (let look = 0; look < 3; look += 1) {
+    const askedAtMs = performance.timeOrigin + performance.now();
+    const { seconds } = await db.row<{ seconds: number }>(
+      `select extract(epoch from clock_timestamp())::float8 as seconds`,
+    );
+    const answeredAtMs = performance.timeOrigin + performance.now();
+    looks.push(clockOf(askedAtMs / 1000, seconds, answeredAtMs / 1000));
+  }
+  return looks.reduce((best, next) => (next.uncertainSeconds < best.uncertainSeconds ? next : best));
+}
+
+/** All in seconds since 1970. The server read its clock somewhere between question and answer. */
+export function clockOf(askedAt: number, thereAt: number, answeredAt: number): Clock {
+  return {
+    aheadSeconds: thereAt - (askedAt + answeredAt) / 2,
+    uncertainSeconds: (answeredAt - askedAt) / 2,
+  };
+}
+
+/** Undefined if there is no room for a second session: the check then says nothing about poolers. */
+async function readSessionPids(db: Connection, options: ConnectOptions): Promise<SessionPids | undefined> {
+  const first = await readPid(db);
+  try {
+    return await withConnection(options, async (second) => {
+      await second.script('begin');
+      const other = await readPid(second);
+      const firstAgain = await readPid(db);
+      await second.script('rollback');
+      return { first, other, firstAgain };
+    });
+  } catch (error) {
+    if (db.closed) throw error;
+    return undefined;
+  }
+}
+
+async function readPid(db: Connection): Promise<number> {
+  const { pid } = await db.row<{ pid: number }>('select pg_backend_pid() as pid');
+  return pid;
+}

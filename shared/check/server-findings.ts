@@ -1,0 +1,178 @@
+/** From what servers say about themselves to findings. Pure. */
+import { BucardoError } from '../errors/bucardo-error.ts';
+import { quoteIdentifier } from '../postgres/identifiers.ts';
+import { type Finding, findingOf, missingRights, note, rightOf } from './finding.ts';
+import type { Clock, ServerFacts } from './read-server.ts';
+
+export interface DatabaseRoles {
+  readonly isSource: boolean;
+  readonly isTarget: boolean;
+}
+
+/** The newest that the test suite runs on. */
+const NEWEST_TESTED_MAJOR = 18;
+
+/** Versions order changes by time, so clocks that differ by more let an older change win (once several sources merge). */
+const CLOCK_LIMIT_SECONDS = 1;
+
+export function findServer(
+  database: string,
+  facts: ServerFacts,
+  { isSource, isTarget }: DatabaseRoles,
+): readonly Finding[] {
+  const where = { database };
+  const findings: Finding[] = [note('info', 'server', where, describeServer(facts))];
+  const major = Math.floor(facts.version / 10_000);
+  if (major > NEWEST_TESTED_MAJOR) {
+    findings.push(
+      note(
+        'info',
+        'server-newer',
+        where,
+        `Postgres ${major} is newer than any that this version is tested with (12 to ${NEWEST_TESTED_MAJOR})`,
+      ),
+    );
+  }
+  if (!facts.tls && !facts.local) {
+    findings.push(
+      note(
+        'warning',
+        'tls-off',
+        where,
+        'the connection is not encrypted: rows travel in the clear',
+        'Add sslmode=verify-full (and sslrootcert, if needed) to the URL.',
+      ),
+    );
+  }
+  if (facts.readOnly !== 'no' && (isSource || isTarget)) {
+    const detail =
+      facts.readOnly === 'standby' ? 'the server is a standby' : 'default_transaction_read_only is on';
+    findings.push(findingOf(new BucardoError('BUC-DB-READ-ONLY', { database, detail })));
+  }
+  if (isPooled(facts)) findings.push(findingOf(new BucardoError('BUC-LANE-POOLED', { database })));
+  const { role } = facts;
+  if (isTarget && !facts.mayCreateTemporary) {
+    const grant = { on: `database ${quoteIdentifier(facts.databaseName)}`, role };
+    findings.push(missingRights(where, [rightOf('TEMPORARY')], grant));
+  }
+  if (isSource && !facts.mayReadControl) {
+    const grant = { on: 'function pg_control_system()', role };
+    findings.push(missingRights(where, [rightOf('EXECUTE')], grant));
+  }
+  if (isTarget && !facts.mayBeReplica) {
+    findings.push(
+      note(
+        'info',
+        'no-replica-role',
+        where,
+        'the role may not set session_replication_role: foreign keys are enforced and user triggers fire for replicated rows',
+        `To switch both off for replicated rows, on Postgres 15 or newer: grant set on parameter session_replication_role to ${quoteIdentifier(role)}; on RDS and Aurora: grant rds_superuser to it.`,
+      ),
+    );
+  }
+  if (isSource && facts.synchronousCommit === 'off') {
+    findings.push(
+      note(
+        'info',
+        'commits-not-durable',
+        where,
+        'synchronous_commit is off: a crash of the server can lose its last commits, which may have reached targets already',
+        'Set synchronous_commit to on, or accept it: rows that differ then become equal when they change again.',
+      ),
+    );
+  }
+  if (isSource && facts.encoding === 'SQL_ASCII') {
+    findings.push(
+      note(
+        'warning',
+        'encoding',
+        where,
+        'the encoding is SQL_ASCII, which checks nothing: bytes that are no text elsewhere will be refused there',
+        'Convert the database to UTF8, or keep such bytes in bytea columns.',
+      ),
+    );
+  }
+  return findings;
+}
+
+/** A pooler in session mode keeps both rules and is no trouble. */
+export function isPooled({ sessions }: Pick<ServerFacts, 'sessions'>): boolean {
+  return (
+    sessions !== undefined && (sessions.first !== sessions.firstAgain || sessions.first === sessions.other)
+  );
+}
+
+function describeServer({ version, role, databaseName, tls, local, encoding, clock }: ServerFacts): string {
+  const way = tls ? 'over TLS' : local ? 'on this machine, without TLS' : 'without TLS';
+  return `Postgres ${versionText(version)}, database ${databaseName} as ${role}, ${way}, ${encoding}, clock ${clockText(clock)}`;
+}
+
+/** 150018 is 15.18. */
+function versionText(version: number): string {
+  return `${Math.floor(version / 10_000)}.${version % 10_000}`;
+}
+
+function clockText({ aheadSeconds, uncertainSeconds }: Clock): string {
+  const sign = aheadSeconds < 0 ? '-' : '+';
+  return `${sign}${Math.abs(aheadSeconds).toFixed(3)} s (± ${uncertainSeconds.toFixed(3)} s) from here`;
+}
+
+export interface ServerPair {
+  readonly sync: string;
+  readonly source: { readonly name: string; readonly facts: ServerFacts };
+  readonly target: { readonly name: string; readonly facts: ServerFacts };
+}
+
+/** What differs between the two ends of a lane. */
+export function findServerPair({ sync, source, target }: ServerPair): readonly Finding[] {
+  const where = { sync, database: target.name };
+  const findings: Finding[] = [];
+  if (isSameDatabase(source.facts, target.facts)) {
+    findings.push(
+      note(
+        'error',
+        'same-database',
+        where,
+        `this is the very database that ${source.name} is`,
+        'Correct one of the two URLs.',
+      ),
+    );
+  }
+  const difference = target.facts.clock.aheadSeconds - source.facts.clock.aheadSeconds;
+  const certain =
+    Math.abs(difference) - target.facts.clock.uncertainSeconds - source.facts.clock.uncertainSeconds;
+  if (certain >= CLOCK_LIMIT_SECONDS) {
+    const order = difference > 0 ? 'ahead of' : 'behind';
+    findings.push(
+      note(
+        'warning',
+        'clock-difference',
+        where,
+        `the clock is ${Math.abs(difference).toFixed(1)} s ${order} that of ${source.name}`,
+        'Let both servers keep their time by NTP.',
+      ),
+    );
+  }
+  const [from, to] = [source.facts.encoding, target.facts.encoding];
+  if (from !== to && to !== 'UTF8' && from !== 'SQL_ASCII') {
+    findings.push(
+      note(
+        'warning',
+        'encoding',
+        where,
+        `the encoding is ${to}, that of ${source.name} is ${from}: rows with characters that ${to} lacks are refused`,
+        'Use a target database with encoding UTF8.',
+      ),
+    );
+  }
+  return findings;
+}
+
+/** A standby has its primary's identity, but takes no writes anyway. */
+function isSameDatabase(a: ServerFacts, b: ServerFacts): boolean {
+  return (
+    a.systemIdentifier !== undefined &&
+    a.systemIdentifier === b.systemIdentifier &&
+    a.databaseName === b.databaseName
+  );
+}

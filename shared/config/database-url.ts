@@ -1,0 +1,89 @@
+/** Where a database's URL comes from: a reference, or a plain URL without a password. No text here quotes the value. */
+import { kindOf } from './kind-of.ts';
+import type { ValueRef } from './types.ts';
+
+/** What is wrong with a configured `url`, or undefined. */
+export function urlProblem(input: unknown): string | undefined {
+  if (typeof input === 'string') return plainUrlProblem(input);
+  if (input === undefined) {
+    return "is missing; write env('NAME'), secret('id') or a URL without a password (process.env.NAME is read too early: env('NAME') is looked up when it is needed)";
+  }
+  if (isReferenceLike(input)) return referenceProblem(input);
+  return `must be env('NAME'), secret('id') or a URL without a password, not ${kindOf(input)}`;
+}
+
+/** Whether a connection URL is one that Postgres understands. Says nothing of passwords. */
+function isPostgresUrl(text: string): boolean {
+  return ['postgres:', 'postgresql:'].includes(parseUrl(text)?.protocol ?? '');
+}
+
+function plainUrlProblem(text: string): string | undefined {
+  const url = parseUrl(text);
+  if (url === undefined ? looksLikePassword(text) : holdsPassword(url)) {
+    return "holds a password, which must not be in the file; put the URL into an environment variable or a secret and write env('NAME') or secret('id')";
+  }
+  if (url === undefined) return 'cannot be read as a URL; write postgres://USER@HOST:PORT/DATABASE';
+  if (!isPostgresUrl(text)) return 'is no Postgres URL; it must begin with postgres:// or postgresql://';
+  return undefined;
+}
+
+/** An unescaped / in a password ends the host early, which leaves an @ in the path. */
+function holdsPassword(url: URL): boolean {
+  const named = [...url.searchParams.keys()].some((key) => /^(ssl)?password$/i.test(key));
+  return url.password !== '' || url.pathname.includes('@') || named;
+}
+
+/** A password may itself be what makes the URL unreadable. */
+function looksLikePassword(text: string): boolean {
+  return /:\/\/[^\s@]*:[^\s]*@/.test(text);
+}
+
+function referenceProblem(reference: Readonly<Record<keyof Reference, unknown>>): string | undefined {
+  switch (reference.kind) {
+    case 'env':
+      return typeof reference.name === 'string' && /^[A-Za-z_]\w*$/.test(reference.name)
+        ? undefined
+        : "names no environment variable; env() takes the variable's name, such as env('EAST_URL'), not its value";
+    case 'secret': {
+      // Source: Secrets Manager's rule for names; ARNs add the colon.
+      if (
+        typeof reference.id !== 'string' ||
+        !/^[\w/+=.@:!-]{1,2048}$/.test(reference.id) ||
+        isUrl(reference.id)
+      )
+        return "names no secret; secret() takes a secret's name or ARN, such as secret('bucardo/east')";
+      if (reference.field !== undefined && (typeof reference.field !== 'string' || reference.field === ''))
+        return "has a field that is no name; write secret('id', { field: 'url' })";
+      return undefined;
+    }
+    default:
+      return "is no reference; write env('NAME') or secret('id')";
+  }
+}
+
+interface Reference {
+  readonly kind?: unknown;
+  readonly name?: unknown;
+  readonly id?: unknown;
+  readonly field?: unknown;
+}
+
+function isReferenceLike(input: unknown): input is Readonly<Record<keyof Reference, unknown>> {
+  return typeof input === 'object' && input !== null && 'kind' in input;
+}
+
+function isUrl(text: string): boolean {
+  return text.includes('://');
+}
+
+function parseUrl(text: string): URL | undefined {
+  return URL.canParse(text) ? new URL(text) : undefined;
+}
+
+/** What a reference is called in messages: never its value. */
+export function describeReference(reference: ValueRef): string {
+  if (reference.kind === 'env') return `env('${reference.name}')`;
+  return reference.field === undefined
+    ? `secret('${reference.id}')`
+    : `secret('${reference.id}', { field: '${reference.field}' })`;
+}

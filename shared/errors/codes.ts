@@ -1,0 +1,275 @@
+/**
+ * Every error that a person may meet, in one table. `docs/errors.md` is generated from it, so each text is written
+ * for the reader of that page: what happened, what the program does next, what a person can do.
+ */
+
+/** What the program does by itself after the error: try again at once, try again with growing delay, or give up. */
+export type Retry = 'now' | 'later' | 'never';
+
+interface ErrorDescription {
+  readonly title: string;
+  readonly retry: Retry;
+  /** What it means and what happens next, for the reference page. */
+  readonly meaning: string;
+  /** What a person can do. Printed with the error. */
+  readonly remedy: string;
+}
+
+const describe = <const Table extends Record<`BUC-${string}`, ErrorDescription>>(table: Table): Table =>
+  table;
+
+export const errorCodes = describe({
+  'BUC-CONFIG-INVALID': {
+    title: 'The configuration has problems',
+    retry: 'never',
+    meaning:
+      'bucardo.config.ts was read, but some of its values cannot be used. All problems are listed at once.',
+    remedy: 'Correct each listed path in bucardo.config.ts and run the command again.',
+  },
+  'BUC-CONFIG-NOT-FOUND': {
+    title: 'There is no configuration file',
+    retry: 'never',
+    meaning: 'No bucardo.config.ts was found where the command looked.',
+    remedy:
+      'Run the command in the folder of bucardo.config.ts, name the file with --config, or write one with `bucardo init`.',
+  },
+  'BUC-CONFIG-UNREADABLE': {
+    title: 'The configuration file cannot be loaded',
+    retry: 'never',
+    meaning:
+      'bucardo.config.ts exists, but importing it failed, or it has no default export made by defineConfig.',
+    remedy: 'Correct the reported line; the file must end in `export default defineConfig({ … })`.',
+  },
+  'BUC-SECRET-MISSING': {
+    title: 'A referenced value is not there',
+    retry: 'later',
+    meaning: 'An env() or secret() reference of the configuration has no value where the program runs.',
+    remedy: 'Set the named environment variable, or create the named secret and allow this role to read it.',
+  },
+  'BUC-DB-UNREACHABLE': {
+    title: 'A database cannot be reached',
+    retry: 'later',
+    meaning:
+      'The connection was refused, timed out, broke off, or the host name does not resolve. Only lanes that need this database wait; they catch up by themselves.',
+    remedy: 'Check that the server runs and that host, port and network rules let this machine in.',
+  },
+  'BUC-DB-AUTH': {
+    title: 'A database refused the login',
+    retry: 'later',
+    meaning:
+      'The server answered, but user, password, database name or pg_hba.conf do not allow the connection.',
+    remedy: 'Correct the URL behind the reference in the configuration, or the server’s access rules.',
+  },
+  'BUC-DB-TLS': {
+    title: 'TLS was wanted but could not be agreed on',
+    retry: 'later',
+    meaning:
+      'The URL asks for TLS (sslmode), but the server offers none, or its certificate cannot be verified.',
+    remedy: 'Turn TLS on at the server, give its CA with sslrootcert, or change sslmode in the URL.',
+  },
+  'BUC-DB-VERSION': {
+    title: 'The server is too old',
+    retry: 'never',
+    meaning: 'Sources and Postgres targets must be Postgres 12 or newer.',
+    remedy: 'Upgrade the server.',
+  },
+  'BUC-DB-RIGHTS': {
+    title: 'A right is missing',
+    retry: 'later',
+    meaning: 'The role may connect, but lacks a right on the named object. Nothing was changed.',
+    remedy: 'Grant the named right to the role; docs/2-install.md lists all of them.',
+  },
+  'BUC-DB-READ-ONLY': {
+    title: 'A database takes no writes',
+    retry: 'later',
+    meaning:
+      'The server is a standby or in read-only mode. The lane waits and catches up when writes are possible.',
+    remedy: 'Point the URL at the primary, or end the read-only mode.',
+  },
+  'BUC-DB-FULL': {
+    title: 'A database has no room left',
+    retry: 'later',
+    meaning: 'The server ran out of disk, memory or connections. The lane waits and catches up.',
+    remedy: 'Give the server more of the named resource.',
+  },
+  'BUC-DB-LOCKED': {
+    title: 'A lock was not to be had in time',
+    retry: 'later',
+    meaning:
+      'Another session held a lock for too long, or a deadlock or serialization failure ended the transaction. Nothing was half-applied; it is tried again.',
+    remedy: 'Usually none. If it lasts, look in pg_stat_activity for the session that holds the lock.',
+  },
+  'BUC-DB-FAILED': {
+    title: 'A database reported an unexpected error',
+    retry: 'later',
+    meaning:
+      'The server gave an error that has no entry of its own here; its SQLSTATE is named. The transaction was rolled back and is tried again with growing delay.',
+    remedy: 'Look the SQLSTATE up in the Postgres manual, and the full message in the server’s log.',
+  },
+  'BUC-TABLE-MISSING': {
+    title: 'A table does not exist',
+    retry: 'later',
+    meaning: 'A relation of the sync is not there in the named database.',
+    remedy: 'Create the table there, or take it out of the sync and run `bucardo apply`.',
+  },
+  'BUC-TABLE-NO-KEY': {
+    title: 'A table has no key',
+    retry: 'never',
+    meaning: 'Rows are found by primary key or unique index; the table has neither.',
+    remedy:
+      'Add a primary key (or a unique index without expressions and without a predicate), or exclude the table.',
+  },
+  'BUC-TARGET-NO-UNIQUE': {
+    title: 'The target has no unique index on the key',
+    retry: 'later',
+    meaning:
+      'The key by which rows are replicated is not unique at the target, so rows could be doubled there.',
+    remedy: 'Create a unique index on the named columns at the target.',
+  },
+  'BUC-COLUMN-MISSING': {
+    title: 'A column is missing at the target',
+    retry: 'later',
+    meaning:
+      'The source has a column that the target lacks. This relation waits and keeps its place; the others of the sync go on.',
+    remedy: 'Add the column at the target; the relation then catches up by itself.',
+  },
+  'BUC-COLUMN-REQUIRED': {
+    title: 'The target wants a column that the source lacks',
+    retry: 'later',
+    meaning:
+      'A column of the target is NOT NULL without a default, and the source has no such column. This relation waits; the others go on.',
+    remedy: 'Give the column a default at the target, allow NULL, or add it at the source.',
+  },
+  'BUC-COLUMN-TYPE': {
+    title: 'A column’s type differs',
+    retry: 'never',
+    meaning: 'A column has another type at the target than at the source. Values may be refused there.',
+    remedy: 'Make the types equal, or accept it if every value fits.',
+  },
+  'BUC-NAME-TAKEN': {
+    title: 'The database is known under another name',
+    retry: 'never',
+    meaning:
+      'The queue tables record the name by which the configuration calls this database; the configuration now uses another one.',
+    remedy: 'Use the recorded name, or run `bucardo uninstall` under the old name first.',
+  },
+  'BUC-KEY-CHANGED': {
+    title: 'A table’s key is not the one that is captured',
+    retry: 'never',
+    meaning:
+      'The table’s key columns differ from those of its delta table, so old deltas would not name rows.',
+    remedy:
+      'Let the lanes drain, run `bucardo uninstall --table NAME`, then `bucardo apply` and `bucardo copy`.',
+  },
+  'BUC-NOT-APPLIED': {
+    title: 'The source is not prepared for this sync',
+    retry: 'later',
+    meaning: 'Delta tables, triggers or the lane’s progress mark are not (all) there.',
+    remedy: 'Run `bucardo apply`.',
+  },
+  'BUC-LANE-UNKNOWN': {
+    title: 'There is no such sync or lane',
+    retry: 'never',
+    meaning: 'The name given, or the name in a kick, is not in the configuration.',
+    remedy: 'Use a name of bucardo.config.ts; `bucardo status` lists the lanes.',
+  },
+  'BUC-LANE-BUSY': {
+    title: 'Another run of this lane is under way',
+    retry: 'now',
+    meaning: 'One run at a time holds the lane’s lock at the destination. The kick goes back to the queue.',
+    remedy: 'None. If it lasts, look for the session that holds the advisory lock at the destination.',
+  },
+  'BUC-LANE-POOLED': {
+    title: 'The destination is reached through a transaction pooler',
+    retry: 'later',
+    meaning:
+      'The lane’s lock belongs to a session, but the connection changed its server session between two transactions.',
+    remedy: 'Use a direct connection or a pooler in session mode for this database.',
+  },
+  'BUC-ROW-REFUSED': {
+    title: 'A row was refused',
+    retry: 'never',
+    meaning:
+      'A constraint, type or size of the database does not allow a row. At a target the row is parked with its error, the rest of the batch is applied, and it is tried again when the row changes or when a person says so.',
+    remedy: 'Correct the row or the target, then `bucardo rejected retry`; or `bucardo rejected discard`.',
+  },
+  'BUC-TOO-MANY-REFUSED': {
+    title: 'The target refused too many rows',
+    retry: 'later',
+    meaning:
+      'More rows of one relation were refused than are parked in one run; the cause is probably not in the rows. The relation waits and keeps its place; the others go on.',
+    remedy: 'Correct the named constraint or type at the target; the relation then catches up by itself.',
+  },
+  'BUC-COPY-NEEDED': {
+    title: 'A table needs a copy',
+    retry: 'never',
+    meaning:
+      'The source’s table was truncated, or the source was restored, so deltas alone no longer make the target equal.',
+    remedy: 'Run `bucardo copy SYNC --table NAME`.',
+  },
+  'BUC-QUEUE-FAILED': {
+    title: 'The queue does not answer',
+    retry: 'later',
+    meaning:
+      'SQS (or its local stand-in) refused or did not answer. Kicks are kept and sent again; no change is lost, they wait in the delta tables.',
+    remedy: 'Check the queue URL, the credentials and the network.',
+  },
+  'BUC-DEV-RUNNING': {
+    title: 'Something runs the lanes here already',
+    retry: 'never',
+    meaning:
+      '`bucardo dev` was started for a configuration that another `bucardo dev` on this machine runs. A second one would do no harm, and no good.',
+    remedy: 'Use the running one, or end it first.',
+  },
+  'BUC-LANE-NOT-DONE': {
+    title: 'A lane has not brought everything over',
+    retry: 'never',
+    meaning:
+      'The command waited for a lane, and it failed, holds a relation back, or took longer than allowed. It is tried again by itself.',
+    remedy: 'Look at `bucardo status`, mend what it names, or wait longer with --timeout.',
+  },
+  'BUC-DEV-NOT-RUNNING': {
+    title: 'Nothing runs the lanes here',
+    retry: 'never',
+    meaning: 'The command talks to a running `bucardo dev` or to a deployed queue, and found neither.',
+    remedy: 'Start `bucardo dev` in this folder, or set BUCARDO_QUEUE_URL.',
+  },
+  'BUC-UNEXPECTED': {
+    title: 'An error that nobody foresaw',
+    retry: 'later',
+    meaning:
+      'The program met something it has no rule for. The run ends, keeps its place and is tried again with growing delay.',
+    remedy: 'Please report it with the log event.',
+  },
+  'BUC-KICK-MALFORMED': {
+    title: 'A message of the kick queue is not a kick',
+    retry: 'never',
+    meaning:
+      'Something other than this program sent to the queue, or another version of it did. The message goes to the dead letters; no change is lost, changes wait in the delta tables.',
+    remedy:
+      'Find who sends to the queue, or bring notifier, functions and CLI to one version; then delete the dead letter.',
+  },
+  'BUC-FILE-NOT-WRITTEN': {
+    title: 'A file was not written',
+    retry: 'never',
+    meaning:
+      'The command writes a file, but it is there already or the folder takes no files. Nothing was changed.',
+    remedy: 'Choose another place with --config, or make the folder writable.',
+  },
+  'BUC-KEY-NAME': {
+    title: 'A key column has a name that the queue tables need themselves',
+    retry: 'never',
+    meaning:
+      'Delta tables have the columns txntime, txid and author besides the key; a key column of such a name would be mistaken for them.',
+    remedy: 'Add a unique index on other columns, rename the column, or exclude the table.',
+  },
+  'BUC-CHECK-FAILED': {
+    title: 'The check found errors',
+    retry: 'never',
+    meaning:
+      '`bucardo check` looked at every database and found at least one thing that keeps a sync from working. Its report names each of them.',
+    remedy: 'Do what the report says at each ERROR, and run `bucardo check` again.',
+  },
+});
+
+export type ErrorCode = keyof typeof errorCodes;

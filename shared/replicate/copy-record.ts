@@ -1,0 +1,126 @@
+/**
+ * How far a lane's copies have come, written to the source. Each function is a transaction of its own, by compare-and-set on
+ * the record's version: a run that was thought dead, and a copy that was asked for anew meanwhile, change nothing here.
+ */
+import type { Lane } from '../config/types.ts';
+import type { BucardoError } from '../errors/bucardo-error.ts';
+import type { Connection } from '../postgres/connection.ts';
+import type { RelationName } from '../postgres/identifiers.ts';
+import type { Boundary } from './key-range.ts';
+import { BECAUSE_OF_OTHER_ROWS, pendParked } from './pend-parked.ts';
+import { retryDelaySeconds } from './retry-delay.ts';
+
+/** The record as it was read or written last: the transaction that wrote it. */
+export type CopyVersion = string;
+
+/** The target's table is (now) empty: chunks may come, and rows that were refused before are tried anew. */
+export async function beginCopy(
+  source: Connection,
+  lane: Lane,
+  relation: RelationName,
+  version: CopyVersion,
+  estimatedRows: number,
+): Promise<void> {
+  await source.run(
+    `with begun as (
+       update bucardo.copy set state = 'copying', done_to = null, chunk_open = false, chunk_to = null, rows_copied = 0,
+         rows_estimated = $6, started_at = clock_timestamp(), updated_at = clock_timestamp()
+       where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and xmin::text = $5
+       returning sync
+     ),
+     tried_anew as (
+       delete from bucardo.rejected_row
+       where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and exists (select from begun)
+     )
+     delete from bucardo.copy_needed
+     where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and exists (select from begun)`,
+    [...relationOf(lane, relation), version, estimatedRows],
+  );
+}
+
+/**
+ * Returns the record's new version; undefined if it was not as it had been read.
+ *
+ * @param upTo undefined if the chunk goes to the end of the table
+ */
+export async function openChunk(
+  source: Connection,
+  lane: Lane,
+  relation: RelationName,
+  version: CopyVersion,
+  upTo: Boundary | undefined,
+): Promise<CopyVersion | undefined> {
+  const [opened] = await source.rows<{ version: CopyVersion }>(
+    `update bucardo.copy set chunk_open = true, chunk_to = $6, updated_at = clock_timestamp()
+     where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and xmin::text = $5
+     returning xmin::text as version`,
+    [...relationOf(lane, relation), version, upTo],
+  );
+  return opened?.version;
+}
+
+/** The open chunk is at the target. */
+export async function closeChunk(
+  source: Connection,
+  lane: Lane,
+  relation: RelationName,
+  version: CopyVersion,
+  rows: number,
+): Promise<void> {
+  await source.run(
+    `update bucardo.copy set done_to = chunk_to, chunk_open = false, rows_copied = rows_copied + $6, updated_at = clock_timestamp()
+     where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and xmin::text = $5`,
+    [...relationOf(lane, relation), version, rows],
+  );
+}
+
+/**
+ * The table is at the target, or need not be copied: from now on its deltas bring everything. Rows that were refused for want of
+ * others are tried once more.
+ */
+export async function endCopy(
+  source: Connection,
+  lane: Lane,
+  relation: RelationName,
+  version: CopyVersion,
+): Promise<void> {
+  await source.transaction('read committed', async () => {
+    const ended = await source.run(
+      `delete from bucardo.copy where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and xmin::text = $5`,
+      [...relationOf(lane, relation), version],
+    );
+    if (ended === 0) return;
+    await source.run(
+      `delete from bucardo.held_relation where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4)
+         and mark::text is not distinct from (
+           select p.mark::text from bucardo.progress p where (p.sync, p.destination) = ($1, $2))`,
+      relationOf(lane, relation),
+    );
+    const { sync, destination } = lane;
+    await pendParked(source, { sync, destination, sqlstates: BECAUSE_OF_OTHER_ROWS });
+  });
+}
+
+/** The relation waits: copy and deltas both, each at its place. */
+export async function holdCopy(
+  source: Connection,
+  lane: Lane,
+  relation: RelationName,
+  error: BucardoError,
+  attempts: number,
+): Promise<void> {
+  await source.run(
+    `insert into bucardo.held_relation
+       (sync, destination, schema_name, table_name, mark, error_code, error_detail, attempts, retry_at)
+     select p.sync, p.destination, $3, $4, p.mark, $5, $6, $7, clock_timestamp() + $8 * interval '1 second'
+     from bucardo.progress p where (p.sync, p.destination) = ($1, $2)
+     on conflict (sync, destination, schema_name, table_name) do update set
+       error_code = excluded.error_code, error_detail = excluded.error_detail,
+       attempts = excluded.attempts, retry_at = excluded.retry_at`,
+    [...relationOf(lane, relation), error.code, error.message, attempts, retryDelaySeconds(attempts)],
+  );
+}
+
+function relationOf({ sync, destination }: Lane, { schema, table }: RelationName): readonly string[] {
+  return [sync, destination, schema, table];
+}

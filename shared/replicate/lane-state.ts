@@ -1,0 +1,178 @@
+/**
+ * Where a lane stands, as its source has it: marks, held relations, copies, truncations. Read in the batch's own snapshot, so
+ * that it fits the deltas which that snapshot shows.
+ */
+import { asNotApplied } from '../capture/not-applied.ts';
+import type { Lane } from '../config/types.ts';
+import { BucardoError } from '../errors/bucardo-error.ts';
+import type { Connection } from '../postgres/connection.ts';
+import type { RelationName } from '../postgres/identifiers.ts';
+import { NOTHING, parseSnapshot, type Snapshot } from '../postgres/snapshot.ts';
+import type { CopyVersion } from './copy-record.ts';
+import type { Boundary } from './key-range.ts';
+import type { CapturedRelation } from './relation-plan.ts';
+
+/** A first copy that is not finished. */
+export interface CopyState {
+  readonly version: CopyVersion;
+  readonly policy: 'if-empty' | 'always';
+  readonly state: 'wanted' | 'copying';
+  /** Up to here the target has everything; undefined at the beginning. */
+  readonly doneTo: Boundary | undefined;
+  /** The chunk that was begun but is not known to have arrived. */
+  readonly open: OpenChunk | undefined;
+  readonly rowsCopied: number;
+}
+
+export interface OpenChunk {
+  /** Undefined if the chunk goes to the table's end. */
+  readonly upTo: Boundary | undefined;
+}
+
+/** A relation that waits for a person, and keeps its own place meanwhile. */
+export interface Hold {
+  readonly mark: Snapshot;
+  readonly due: boolean;
+  readonly attempts: number;
+}
+
+export interface RelationState extends CapturedRelation {
+  readonly hold: Hold | undefined;
+  readonly copy: CopyState | undefined;
+  /** Keys that the destination refused are parked, so an applied key must be looked up among them. */
+  readonly hasRejected: boolean;
+}
+
+export interface LaneState {
+  /** The transaction's snapshot: the run's end mark. */
+  readonly end: Snapshot;
+  readonly mark: Snapshot;
+  /** The mark's text as stored, for compare-and-set; null when everything is pending. */
+  readonly storedMark: string | null;
+  /** The source was restored into another cluster since the mark was made. */
+  readonly otherCluster: boolean;
+  readonly relations: readonly RelationState[];
+}
+
+interface StateRow {
+  readonly end_mark: string;
+  readonly mark: string | null;
+  readonly registered: boolean;
+  readonly other_cluster: boolean;
+  readonly relations: readonly RelationRow[];
+}
+
+interface RelationRow extends RelationName {
+  readonly deltaName: string;
+  readonly keyColumns: readonly string[];
+  readonly hold: { readonly mark: string | null; readonly due: boolean; readonly attempts: number } | null;
+  readonly copy: CopyRow | null;
+  readonly hasRejected: boolean;
+}
+
+interface CopyRow {
+  readonly version: CopyVersion;
+  readonly policy: CopyState['policy'];
+  readonly state: CopyState['state'];
+  readonly doneTo: Boundary | null;
+  readonly chunkTo: Boundary | null;
+  readonly chunkOpen: boolean;
+  readonly rowsCopied: number;
+}
+
+/** $1 sync, $2 destination. One row, in the caller's snapshot; takes no locks. */
+const READ_STATE = `
+  select txid_current_snapshot()::text as end_mark,
+    p.mark::text as mark,
+    p.sync is not null as registered,
+    coalesce(p.system_identifier <> (pg_control_system()).system_identifier, false) as other_cluster,
+    (
+      select coalesce(json_agg(json_build_object(
+        'schema', r.schema_name,
+        'table', r.table_name,
+        'deltaName', r.delta_name,
+        'keyColumns', r.key_columns,
+        'hold', case when h.sync is not null then json_build_object(
+          'mark', h.mark::text, 'due', h.retry_at <= clock_timestamp(), 'attempts', h.attempts) end,
+        'copy', case when c.sync is not null then json_build_object(
+          'version', c.xmin::text, 'policy', c.policy, 'state', c.state, 'doneTo', c.done_to, 'chunkTo', c.chunk_to,
+          'chunkOpen', c.chunk_open, 'rowsCopied', c.rows_copied) end,
+        'hasRejected', exists (
+          select from bucardo.rejected_row j
+          where (j.sync, j.destination, j.schema_name, j.table_name) = ($1, $2, r.schema_name, r.table_name))
+      ) order by r.schema_name, r.table_name), '[]')
+      from bucardo.sync_relation s
+      join bucardo.relation r using (schema_name, table_name)
+      left join bucardo.held_relation h
+        on (h.sync, h.destination, h.schema_name, h.table_name) = ($1, $2, r.schema_name, r.table_name)
+      left join bucardo.copy c
+        on (c.sync, c.destination, c.schema_name, c.table_name) = ($1, $2, r.schema_name, r.table_name)
+      where s.sync = $1
+    ) as relations
+  from (select) one
+  left join bucardo.progress p on p.sync = $1 and p.destination = $2`;
+
+/**
+ * @param source in a repeatable-read transaction
+ * @throws BUC-NOT-APPLIED
+ */
+export async function readLaneState(source: Connection, lane: Lane): Promise<LaneState> {
+  const row = await readRow(source, lane);
+  if (!row.registered) throw new BucardoError('BUC-NOT-APPLIED', { sync: lane.sync, database: lane.source });
+  return {
+    end: parseSnapshot(row.end_mark),
+    mark: row.mark === null ? NOTHING : parseSnapshot(row.mark),
+    storedMark: row.mark,
+    otherCluster: row.other_cluster,
+    relations: row.relations.map(relationState),
+  };
+}
+
+async function readRow(source: Connection, lane: Lane): Promise<StateRow> {
+  try {
+    const [row] = await source.rowsPrepared<StateRow>(READ_STATE, [lane.sync, lane.destination]);
+    if (row !== undefined) return row;
+  } catch (error) {
+    throw asNotApplied(error, { sync: lane.sync, database: lane.source });
+  }
+  throw new BucardoError('BUC-UNEXPECTED', { sync: lane.sync, database: lane.source, detail: 'no state' });
+}
+
+function relationState({ hold, copy, ...row }: RelationRow): RelationState {
+  return {
+    ...row,
+    hold:
+      hold === null ? undefined : { ...hold, mark: hold.mark === null ? NOTHING : parseSnapshot(hold.mark) },
+    copy:
+      copy === null
+        ? undefined
+        : {
+            version: copy.version,
+            policy: copy.policy,
+            state: copy.state,
+            doneTo: copy.doneTo ?? undefined,
+            open: copy.chunkOpen ? { upTo: copy.chunkTo ?? undefined } : undefined,
+            rowsCopied: copy.rowsCopied,
+          },
+  };
+}
+
+/** Which pending keys of a relation its deltas may bring now. */
+export type Reach =
+  | { readonly kind: 'all' }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'up to'; readonly boundary: Boundary };
+
+/**
+ * While a table is being copied its deltas reach as far as the copy does, and no delta is passed over before it is
+ * decided that the table is copied. A chunk that was begun counts as copied: its
+ * rows may be at the target already, so changes of them must arrive.
+ */
+export function reachOf(copy: CopyState | undefined): Reach {
+  if (copy === undefined) return { kind: 'all' };
+  if (copy.state === 'wanted') return { kind: 'none' };
+  if (copy.open !== undefined) {
+    return copy.open.upTo === undefined ? { kind: 'all' } : { kind: 'up to', boundary: copy.open.upTo };
+  }
+  return copy.doneTo === undefined ? { kind: 'none' } : { kind: 'up to', boundary: copy.doneTo };
+}

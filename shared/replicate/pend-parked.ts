@@ -1,0 +1,63 @@
+/**
+ * Makes parked rows pending again, by deltas with the rows' own versions: what was changed before is not newer now. They stay
+ * parked until a run applies them.
+ */
+import { quoteDelta } from '../capture/capture-sql.ts';
+import type { Connection } from '../postgres/connection.ts';
+import { quoteIdentifier, type RelationName } from '../postgres/identifiers.ts';
+
+/** Which parked rows are meant. What is left out matches all. */
+export interface ParkedFilter {
+  readonly sync: string;
+  readonly destination?: string | undefined;
+  readonly relation?: RelationName | undefined;
+  readonly sqlstates?: readonly string[] | undefined;
+}
+
+/** Refused because of other rows: a foreign key, a unique value, an exclusion. These may get in when others have moved. */
+export const BECAUSE_OF_OTHER_ROWS: readonly string[] = ['23503', '23505', '23P01'];
+
+/** Of `bucardo.rejected_row r`. $1 to $5 as `parkedValues` gives them. */
+export const PARKED = `r.sync = $1 and r.destination = coalesce($2, r.destination)
+  and r.schema_name = coalesce($3, r.schema_name) and r.table_name = coalesce($4, r.table_name)
+  and ($5::text[] is null or r.sqlstate = any($5::text[]))`;
+
+export function parkedValues({ sync, destination, relation, sqlstates }: ParkedFilter): readonly unknown[] {
+  return [sync, destination, relation?.schema, relation?.table, sqlstates];
+}
+
+/** Returns how many rows. @param source in a transaction */
+export async function pendParked(source: Connection, filter: ParkedFilter): Promise<number> {
+  // One row a table that has such rows. Types as the delta table has them; takes no locks.
+  const relations = await source.rows<{
+    schema: string;
+    table: string;
+    deltaName: string;
+    columns: string[];
+    types: string[];
+  }>(
+    `select n.schema_name as schema, n.table_name as table, n.delta_name as "deltaName", n.key_columns as columns,
+       array(
+         select format_type(a.atttypid, a.atttypmod)
+         from unnest(n.key_columns) with ordinality as k(name, position)
+         join pg_attribute a on a.attrelid = format('bucardo.%I', n.delta_name)::regclass and a.attname = k.name
+         order by k.position
+       ) as types
+     from bucardo.relation n
+     where exists (
+       select from bucardo.rejected_row r
+       where ${PARKED} and (r.schema_name, r.table_name) = (n.schema_name, n.table_name))`,
+    parkedValues(filter),
+  );
+  let rows = 0;
+  for (const { schema, table, deltaName, columns, types } of relations) {
+    const names = columns.map(quoteIdentifier).join(', ');
+    const keys = types.map((type, index) => `r.key[${index + 1}]::${type}`).join(', ');
+    rows += await source.run(
+      `insert into ${quoteDelta(deltaName)} (${names}, txntime)
+       select ${keys}, min(r.txntime) from bucardo.rejected_row r where ${PARKED} group by r.key`,
+      parkedValues({ ...filter, relation: { schema, table } }),
+    );
+  }
+  return rows;
+}

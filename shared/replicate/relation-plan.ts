@@ -1,0 +1,108 @@
+/**
+ * How one relation travels from its source to one target: which columns, by which key. Pure; refuses what would lose or
+ * invent data, with an error that names the column.
+ */
+import { BucardoError } from '../errors/bucardo-error.ts';
+import type { Column, KeyColumn, Table } from '../postgres/catalog.ts';
+import { displayRelation, type RelationName } from '../postgres/identifiers.ts';
+
+export interface PlannedKeyColumn extends KeyColumn {
+  /** The column in the target, whose type may differ. */
+  readonly target: Column;
+  /** Equality by the target's own index. */
+  readonly targetEquals: string;
+}
+
+export interface RelationPlan extends RelationName {
+  /** The delta table's name, in schema bucardo. */
+  readonly deltaName: string;
+  readonly source: Table;
+  readonly target: Table;
+  /** Columns that are written at the target, in the source's order; described as the target has them. */
+  readonly columns: readonly Column[];
+  readonly key: readonly PlannedKeyColumn[];
+  /** Some key column may be NULL: rows are then replaced as sets of equal keys, NULL equal to NULL. */
+  readonly nullableKey: boolean;
+  /** Columns that only the target has and that it does not compute: their values are to be kept. */
+  readonly targetOnly: readonly Column[];
+}
+
+/** One relation as the source's registry has it. */
+export interface CapturedRelation extends RelationName {
+  readonly deltaName: string;
+  readonly keyColumns: readonly string[];
+}
+
+/**
+ * @param destination the target's name in the configuration, for errors
+ * @throws BUC-TABLE-MISSING, BUC-KEY-CHANGED, BUC-COLUMN-MISSING, BUC-COLUMN-REQUIRED, BUC-TARGET-NO-UNIQUE
+ */
+export function planRelation(
+  captured: CapturedRelation,
+  source: Table | undefined,
+  target: Table | undefined,
+  names: { readonly source: string; readonly destination: string },
+): RelationPlan {
+  const relation = displayRelation(captured);
+  if (source === undefined) throw new BucardoError('BUC-TABLE-MISSING', { database: names.source, relation });
+  if (target === undefined)
+    throw new BucardoError('BUC-TABLE-MISSING', { database: names.destination, relation });
+  const concern = { database: names.destination, relation };
+
+  const sourceKey = source.keys.find((key) => sameNames(key.columns, captured.keyColumns));
+  if (sourceKey === undefined) {
+    throw new BucardoError('BUC-KEY-CHANGED', {
+      database: names.source,
+      relation,
+      detail: `captured by (${captured.keyColumns.join(', ')}), which is no key of the table now`,
+    });
+  }
+  const targetColumns = new Map(target.columns.map((column) => [column.name, column]));
+  const columns: Column[] = [];
+  for (const { name } of source.columns) {
+    const column = targetColumns.get(name);
+    if (column === undefined) throw new BucardoError('BUC-COLUMN-MISSING', { ...concern, column: name });
+    if (!column.generated) columns.push(column);
+  }
+  const sourceNames = new Set(source.columns.map(({ name }) => name));
+  const own = target.columns.filter(({ name }) => !sourceNames.has(name));
+  const required = own.find((column) => column.notNull && !fillsItself(column));
+  if (required !== undefined)
+    throw new BucardoError('BUC-COLUMN-REQUIRED', { ...concern, column: required.name });
+
+  const targetKey = target.keys.find((key) => sameNames(key.columns, captured.keyColumns));
+  if (targetKey === undefined) {
+    throw new BucardoError('BUC-TARGET-NO-UNIQUE', {
+      ...concern,
+      detail: `(${captured.keyColumns.join(', ')})`,
+    });
+  }
+  const key = captured.keyColumns.map((name): PlannedKeyColumn => {
+    const inSource = sourceKey.columns.find((column) => column.name === name);
+    const inTarget = targetKey.columns.find((column) => column.name === name);
+    const column = targetColumns.get(name);
+    if (inSource === undefined || inTarget === undefined || column === undefined) {
+      throw new BucardoError('BUC-KEY-CHANGED', { ...concern, column: name });
+    }
+    return { ...inSource, target: column, targetEquals: inTarget.equals };
+  });
+  return {
+    schema: captured.schema,
+    table: captured.table,
+    deltaName: captured.deltaName,
+    source,
+    target,
+    columns,
+    key,
+    nullableKey: key.some(({ nullable }) => nullable),
+    targetOnly: own.filter(({ generated }) => !generated),
+  };
+}
+
+function fillsItself({ hasDefault, identity, generated }: Column): boolean {
+  return hasDefault || identity !== 'none' || generated;
+}
+
+function sameNames(columns: readonly { readonly name: string }[], names: readonly string[]): boolean {
+  return columns.length === names.length && columns.every(({ name }) => names.includes(name));
+}

@@ -1,0 +1,250 @@
+/**
+ * One batch of a lane: read what is pending in one snapshot of the source, apply it in one transaction of the destination, then
+ * record it on the source. Dying between any two of these repeats work that writes the same rows again.
+ *
+ * A relation that cannot be applied is held: it keeps its own mark and the batch goes on without it. When it is due it takes
+ * part again from its own mark, and is released once it is level with the lane.
+ */
+import type { Lane } from '../config/types.ts';
+import { asBucardoError, type BucardoError } from '../errors/bucardo-error.ts';
+import { describeTables } from '../postgres/catalog.ts';
+import type { Connection } from '../postgres/connection.ts';
+import { displayRelation, quoteLiteral } from '../postgres/identifiers.ts';
+import { advance, formatSnapshot, type Snapshot, type Txid } from '../postgres/snapshot.ts';
+import { scopeOf } from '../postgres/error-scope.ts';
+import type { Applied, ApplyMode, Destination } from '../targets/target.ts';
+import type { Boundary } from './key-range.ts';
+import { type LaneState, reachOf, readLaneState, type RelationState } from './lane-state.ts';
+import { countPending, earliestCut, type PendingCount } from './pending.ts';
+import { recordBatch, type RelationOutcome } from './record-batch.ts';
+import { planRelation, type RelationPlan } from './relation-plan.ts';
+import { isFewOf } from './share-of-table.ts';
+import { readPending } from './source-reader.ts';
+
+export interface BatchSettings {
+  readonly lane: Lane;
+  readonly destination: Destination;
+  /** Greatest number of deltas, but for a single transaction that has more. */
+  readonly batchRows: number;
+  readonly mode: ApplyMode;
+  /** A second session at the source for the time of `body`. It is given up if that fails. */
+  readonly withAhead: <Result>(body: (ahead: Connection) => Promise<Result>) => Promise<Result>;
+  /** Relations that failed in earlier attempts of this batch, by display name. */
+  readonly failed: ReadonlyMap<string, BucardoError>;
+}
+
+export type BatchOutcome =
+  | { readonly kind: 'idle'; readonly state: LaneState }
+  | {
+      readonly kind: 'done';
+      readonly state: LaneState;
+      readonly rows: number;
+      readonly refused: number;
+      readonly more: boolean;
+    }
+  /** The source is a restored copy; its control tables must be adopted first. */
+  | { readonly kind: 'other cluster' }
+  /** Copies were asked for. Whether the tables are copied has to be decided first: only then their deltas may be passed over. */
+  | { readonly kind: 'copy wanted'; readonly state: LaneState }
+  /** The mark was not what it was: another run is or was at work. Nothing is lost; begin again. */
+  | { readonly kind: 'overtaken' }
+  /** Nothing was applied: try again in another mode, or without a relation. The source connection must be replaced. */
+  | {
+      readonly kind: 'again';
+      readonly mode: ApplyMode;
+      readonly failed: ReadonlyMap<string, BucardoError>;
+      readonly error: BucardoError;
+    };
+
+/** From here on a batch is large: it may use more memory, and its joins must not be planned for a handful of keys. */
+const MANY_DELTAS = 10_000;
+
+interface Share {
+  readonly relation: RelationState;
+  readonly mark: Snapshot;
+  readonly upTo: Boundary | undefined;
+  readonly deltas: number;
+}
+
+export async function runBatch(source: Connection, settings: BatchSettings): Promise<BatchOutcome> {
+  const { lane, destination, batchRows, mode, failed } = settings;
+  await source.script('begin isolation level repeatable read read only');
+  const state = await readLaneState(source, lane);
+  if (state.otherCluster) {
+    await source.script('rollback');
+    return { kind: 'other cluster' };
+  }
+  const attempted = state.relations.filter(
+    (relation) =>
+      !failed.has(displayRelation(relation)) && (relation.hold === undefined || relation.hold.due),
+  );
+  if (attempted.some(({ copy }) => copy?.state === 'wanted')) {
+    await source.script('rollback');
+    return { kind: 'copy wanted', state };
+  }
+  const counts = await countPending(
+    source,
+    [
+      ...attempted.map(({ deltaName, hold }) => ({ deltaName, mark: hold?.mark ?? state.mark })),
+      truncations(state),
+    ],
+    batchRows,
+  );
+  const cut = earliestCut(counts);
+  const problems = new Map(failed);
+  const planned = await planShares(source, settings, sharesOf(attempted, counts, state), problems);
+
+  let applied: Applied = { rows: 0, refused: [] };
+  if (planned.length > 0) {
+    await preparePlanner(source, planned);
+    const apply = (ahead?: Connection): Promise<Applied> =>
+      destination.apply(
+        planned.map(({ plan, share }) => readPending(source, { plan, ...share, cut }, ahead)),
+        mode,
+      );
+    const readsAhead = mode === destination.modes[0] && destination.readsRowsAhead && hasMany(planned);
+    try {
+      applied = readsAhead ? await applyReadingAhead(source, settings, planned, apply) : await apply();
+    } catch (error) {
+      return nextAttempt(asBucardoError(error), settings);
+    }
+  }
+  await source.script('commit');
+
+  const mark = advance(state.mark, state.end, cut);
+  const outcomes = outcomesOf(state, attempted, cut, mark, problems);
+  if (counts.every(({ deltas }) => deltas === 0) && outcomes.every(({ kind }) => kind === 'applied')) {
+    return { kind: 'idle', state };
+  }
+  const { refused, rows } = applied;
+  const record = { storedMark: state.storedMark, mark, from: state.mark, cut, outcomes, refused };
+  if (!(await recordBatch(source, lane, record))) return { kind: 'overtaken' };
+  return { kind: 'done', state, rows, refused: refused.length, more: cut !== undefined };
+}
+
+/** Truncations have a txid like deltas, so the same scan finds those that are pending. */
+function truncations(state: LaneState): { readonly deltaName: string; readonly mark: Snapshot } {
+  return { deltaName: 'truncation', mark: state.mark };
+}
+
+function sharesOf(
+  attempted: readonly RelationState[],
+  counts: readonly PendingCount[],
+  state: LaneState,
+): readonly Share[] {
+  return attempted.flatMap((relation, position) => {
+    const deltas = counts[position]?.deltas ?? 0;
+    const reach = reachOf(relation.copy);
+    if (deltas === 0 || reach.kind === 'none') return [];
+    const upTo = reach.kind === 'up to' ? reach.boundary : undefined;
+    return [{ relation, mark: relation.hold?.mark ?? state.mark, upTo, deltas }];
+  });
+}
+
+interface Planned {
+  readonly plan: RelationPlan;
+  readonly share: Share;
+}
+
+/** Relations that cannot be planned are added to `problems`; the others go on. */
+async function planShares(
+  source: Connection,
+  { lane, destination }: BatchSettings,
+  shares: readonly Share[],
+  problems: Map<string, BucardoError>,
+): Promise<readonly Planned[]> {
+  if (shares.length === 0) return [];
+  const relations = shares.map(({ relation }) => relation);
+  const [sourceTables, targetTables] = await Promise.all([
+    describeTables(source, relations),
+    destination.describe(relations),
+  ]);
+  return shares.flatMap((share) => {
+    const name = displayRelation(share.relation);
+    try {
+      const names = { source: lane.source, destination: lane.destination };
+      const plan = planRelation(share.relation, sourceTables.get(name), targetTables.get(name), names);
+      return [{ plan, share }];
+    } catch (error) {
+      problems.set(name, asBucardoError(error));
+      return [];
+    }
+  });
+}
+
+/**
+ * The delta table's statistics lag behind what was just written, so the way of the join is not left to the planner: a large
+ * share of the table is read whole; few of its rows are looked up by their keys, or each batch of a long backlog would
+ * read the whole table. Keys that may be NULL have no index to be looked up in.
+ */
+async function preparePlanner(source: Connection, planned: readonly Planned[]): Promise<void> {
+  if (!hasMany(planned)) return;
+  await source.script(`set local work_mem = '64MB'`);
+  const large = planned.filter(({ share }) => share.deltas > MANY_DELTAS);
+  const isSparse = ({ plan, share }: Planned): boolean => isFewOf(share.deltas, plan.source);
+  if (!large.some(isSparse)) await source.script('set local enable_nestloop = off');
+  else if (planned.every((one) => isSparse(one) && !one.plan.nullableKey)) {
+    await source.script('set local enable_hashjoin = off; set local enable_mergejoin = off');
+  }
+}
+
+function hasMany(planned: readonly Planned[]): boolean {
+  return planned.some(({ share }) => share.deltas > MANY_DELTAS);
+}
+
+/** The second session sees exactly what the first one sees: it imports its snapshot. */
+async function applyReadingAhead(
+  source: Connection,
+  { withAhead }: BatchSettings,
+  planned: readonly Planned[],
+  apply: (ahead: Connection) => Promise<Applied>,
+): Promise<Applied> {
+  const { snapshot } = await source.row<{ snapshot: string }>(`select pg_export_snapshot() as snapshot`);
+  return await withAhead(async (ahead) => {
+    await ahead.script('begin isolation level repeatable read read only');
+    await ahead.script(`set transaction snapshot ${quoteLiteral(snapshot)}`);
+    await preparePlanner(ahead, planned);
+    const applied = await apply(ahead);
+    // No rollback on failure: it would wait behind rows that nobody reads any more. The session is given up instead.
+    await ahead.script('commit');
+    return applied;
+  });
+}
+
+/** What to do after the destination refused the whole batch. @throws what concerns more than a row or a relation */
+function nextAttempt(error: BucardoError, { lane, destination, mode, failed }: BatchSettings): BatchOutcome {
+  const { database, relation } = error.concern;
+  const ofDestination = database === lane.destination;
+  const scope = ofDestination ? destination.scopeOf(error) : scopeOf(error);
+  const nextMode = destination.modes[destination.modes.indexOf(mode) + 1];
+  if (scope === 'row' && ofDestination && nextMode !== undefined) {
+    return { kind: 'again', mode: nextMode, failed, error };
+  }
+  if (scope !== 'lane' && relation !== undefined) {
+    return { kind: 'again', mode, failed: new Map([...failed, [relation, error]]), error };
+  }
+  throw error;
+}
+
+function outcomesOf(
+  state: LaneState,
+  attempted: readonly RelationState[],
+  cut: Txid | undefined,
+  mark: Snapshot,
+  problems: ReadonlyMap<string, BucardoError>,
+): readonly RelationOutcome[] {
+  return state.relations.flatMap((relation): readonly RelationOutcome[] => {
+    const { hold } = relation;
+    const from = hold?.mark ?? state.mark;
+    const error = problems.get(displayRelation(relation));
+    if (error !== undefined) {
+      return [{ kind: 'held', relation, mark: from, attempts: (hold?.attempts ?? 0) + 1, error }];
+    }
+    if (!attempted.includes(relation)) return [];
+    const applied: RelationOutcome = { kind: 'applied', relation, from };
+    if (hold === undefined) return [applied];
+    const reached = advance(from, state.end, cut);
+    const level = formatSnapshot(reached) === formatSnapshot(mark);
+    return [applied, level ? { kind: 'level', relation } : { kind: 'behind', relation, mark: reached }];
+  });
+}

@@ -1,0 +1,216 @@
+/**
+ * The first copy of a lane's tables, one chunk of keys at a time, in the order of the source's key.
+ *
+ * 1. The chunk's upper end is recorded on the source ("open"). From then on deltas reach up to that end, so nothing that happens to
+ *    these keys can be missed, however the chunk ends.
+ * 2. A fresh snapshot of the source is read into the target and committed there.
+ * 3. The chunk is recorded as done.
+ *
+ * Deltas of keys beyond the open chunk are left out before its snapshot is taken, and the snapshot shows what they meant. A chunk that was
+ * open already when the run began may be at the target in part: it is applied as changes instead of added to an empty
+ * range. A chunk that is recorded as done is never read again.
+ */
+import type { Lane } from '../config/types.ts';
+import { asBucardoError, type BucardoError } from '../errors/bucardo-error.ts';
+import { describeTables } from '../postgres/catalog.ts';
+import type { Connection } from '../postgres/connection.ts';
+import { scopeOf } from '../postgres/error-scope.ts';
+import { displayRelation, quoteIdentifier } from '../postgres/identifiers.ts';
+import type { ApplyMode, Destination } from '../targets/target.ts';
+import { chunkRows } from './chunk-rows.ts';
+import { beginCopy, closeChunk, type CopyVersion, endCopy, holdCopy, openChunk } from './copy-record.ts';
+import { type Boundary, keyAfter, keyOrder } from './key-range.ts';
+import type { CopyState, LaneState, OpenChunk, RelationState } from './lane-state.ts';
+import { park } from './park.ts';
+import { planRelation, type RelationPlan } from './relation-plan.ts';
+import { orderedKey, readRange, sourceTable } from './source-reader.ts';
+import { parentsFirst } from './table-order.ts';
+
+export interface CopySettings {
+  readonly lane: Lane;
+  readonly destination: Destination;
+  /** As the last batch saw it, under the same lock. */
+  readonly state: LaneState;
+  readonly attempt: CopyAttempt;
+}
+
+/** How a chunk is tried. */
+export interface CopyAttempt {
+  /** `fill` for a range that is empty at the target, which is tried first. */
+  readonly mode: ApplyMode | 'fill';
+  /** The chunk that an earlier attempt of this step opened, and its record's version. */
+  readonly opened: (OpenChunk & { readonly version: CopyVersion }) | undefined;
+}
+
+export type CopyOutcome =
+  | { readonly kind: 'nothing to copy' }
+  | { readonly kind: 'advanced'; readonly rows: number; readonly refused: number }
+  /** The chunk did not get in: try again in another mode. The source connection must be replaced. */
+  | { readonly kind: 'again'; readonly attempt: CopyAttempt; readonly error: BucardoError }
+  /** The copy's record was not what it was: it was asked for anew, or another run is at work. Begin again. */
+  | { readonly kind: 'overtaken' }
+  /** The table cannot be copied now: hold it. The source connection must be replaced. */
+  | { readonly kind: 'refused'; readonly relation: RelationState; readonly error: BucardoError };
+
+interface Candidate {
+  readonly relation: RelationState;
+  readonly copy: CopyState;
+  readonly plan: RelationPlan;
+}
+
+/** Takes one step: decides on all tables that have just been asked for, or copies one chunk. */
+export async function runCopyStep(source: Connection, settings: CopySettings): Promise<CopyOutcome> {
+  const candidates = await planCandidates(source, settings);
+  const wanted = candidates.filter(({ copy }) => copy.state === 'wanted');
+  if (wanted.length > 0) {
+    try {
+      await prepareTables(source, settings, wanted);
+    } catch (error) {
+      return refusalOf(settings, wanted, asBucardoError(error));
+    }
+    return { kind: 'advanced', rows: 0, refused: 0 };
+  }
+  const [next] = parentsFirst(candidates);
+  return next === undefined ? { kind: 'nothing to copy' } : await copyChunk(source, settings, next);
+}
+
+/** Relations with a copy to do that can be planned; those that cannot are held. */
+async function planCandidates(
+  source: Connection,
+  { lane, destination, state }: CopySettings,
+): Promise<readonly Candidate[]> {
+  const open = state.relations.filter(
+    ({ copy, hold }) => copy !== undefined && (hold === undefined || hold.due),
+  );
+  if (open.length === 0) return [];
+  const [sourceTables, targetTables] = [await describeTables(source, open), await destination.describe(open)];
+  const candidates: Candidate[] = [];
+  for (const relation of open) {
+    const name = displayRelation(relation);
+    try {
+      const names = { source: lane.source, destination: lane.destination };
+      const plan = planRelation(relation, sourceTables.get(name), targetTables.get(name), names);
+      if (relation.copy !== undefined) candidates.push({ relation, copy: relation.copy, plan });
+    } catch (error) {
+      await holdCopy(source, lane, relation, asBucardoError(error), (relation.hold?.attempts ?? 0) + 1);
+    }
+  }
+  return candidates;
+}
+
+/** Whether each table is copied at all is decided once, before its first chunk. */
+async function prepareTables(
+  source: Connection,
+  { lane, destination }: CopySettings,
+  wanted: readonly Candidate[],
+): Promise<void> {
+  const full: Candidate[] = [];
+  const ready: Candidate[] = [];
+  for (const candidate of wanted) {
+    if (await destination.isEmpty(candidate.plan)) ready.push(candidate);
+    else if (candidate.copy.policy === 'always') full.push(candidate);
+    else await endCopy(source, lane, candidate.plan, candidate.copy.version);
+  }
+  // All in one transaction: tables that refer to each other can only be emptied together.
+  if (full.length > 0) await destination.empty(full.map(({ plan }) => plan));
+  for (const { plan, copy } of [...ready, ...full]) {
+    await beginCopy(source, lane, plan, copy.version, plan.source.estimatedRows);
+  }
+}
+
+async function copyChunk(
+  source: Connection,
+  settings: CopySettings,
+  { relation, copy, plan }: Candidate,
+): Promise<CopyOutcome> {
+  const { lane, destination } = settings;
+  const rowsPerChunk = chunkRows(plan.source);
+  let { mode, opened } = settings.attempt;
+  if (copy.open !== undefined) {
+    opened = { ...copy.open, version: copy.version };
+    // It may be at the target in part.
+    if (mode === 'fill') mode = destination.modes[0];
+  }
+  if (opened === undefined) {
+    const whole = !hasChunks(plan, destination);
+    const upTo = whole ? undefined : await chunkEnd(source, plan, copy.doneTo, rowsPerChunk);
+    const version = await openChunk(source, lane, plan, copy.version, upTo);
+    if (version === undefined) return { kind: 'overtaken' };
+    opened = { upTo, version };
+  }
+  const { upTo, version } = opened;
+  await source.script('begin isolation level repeatable read read only');
+  const changes = readRange(source, plan, { after: copy.doneTo, upTo, estimatedRows: rowsPerChunk });
+  let applied;
+  try {
+    applied =
+      mode === 'fill'
+        ? { rows: await destination.fill(changes), refused: [] }
+        : await destination.apply([changes], mode);
+  } catch (error) {
+    return nextAttempt(settings, relation, { mode, opened }, asBucardoError(error));
+  }
+  await source.script('commit');
+  for (const row of applied.refused) await park(source, lane, row, true);
+  if (upTo === undefined) await endCopy(source, lane, plan, version);
+  else await closeChunk(source, lane, plan, version, applied.rows);
+  return { kind: 'advanced', rows: applied.rows, refused: applied.refused.length };
+}
+
+/**
+ * Rows with NULL in their key have no place in the key's order, and rows that refer to their own table may refer to a later chunk's:
+ * such a table is one chunk.
+ */
+function hasChunks(plan: RelationPlan, { checksForeignKeys }: Destination): boolean {
+  const refersToItself = plan.target.foreignKeys.some(
+    ({ references }) => displayRelation(references) === displayRelation(plan),
+  );
+  return !plan.nullableKey && !(checksForeignKeys && refersToItself);
+}
+
+/** The last key of the next chunk; undefined if the chunk goes to the table's end. */
+async function chunkEnd(
+  source: Connection,
+  plan: RelationPlan,
+  after: Boundary | undefined,
+  rows: number,
+): Promise<Boundary | undefined> {
+  const key = orderedKey(plan);
+  const where = after === undefined ? '' : `where ${keyAfter('t', key, after)}`;
+  const [end] = await source.rows<{ key: string[] }>(
+    `select array[${key.map(({ name }) => `t.${quoteIdentifier(name)}::text`).join(', ')}] as key
+     from ${sourceTable(plan)} t ${where}
+     order by ${keyOrder('t', key)} offset ${rows - 1} limit 1`,
+  );
+  return end?.key;
+}
+
+/** What to do after the destination refused the chunk. @throws what concerns more than a relation */
+function nextAttempt(
+  { lane, destination }: CopySettings,
+  relation: RelationState,
+  { mode, opened }: CopyAttempt,
+  error: BucardoError,
+): CopyOutcome {
+  const ofDestination = error.concern.database === lane.destination;
+  const scope = ofDestination ? destination.scopeOf(error) : scopeOf(error);
+  if (scope === 'lane') throw error;
+  const nextMode =
+    mode === 'fill' ? destination.modes[0] : destination.modes[destination.modes.indexOf(mode) + 1];
+  if (scope === 'row' && ofDestination && nextMode !== undefined)
+    return { kind: 'again', attempt: { mode: nextMode, opened }, error };
+  return { kind: 'refused', relation, error };
+}
+
+/** Which table could not be prepared. @throws what concerns more than a relation */
+function refusalOf(
+  { lane, destination }: CopySettings,
+  wanted: readonly Candidate[],
+  error: BucardoError,
+): CopyOutcome {
+  const { database, relation: name } = error.concern;
+  const refused = wanted.find(({ relation }) => displayRelation(relation) === name);
+  const scope = database === lane.destination ? destination.scopeOf(error) : scopeOf(error);
+  if (scope === 'lane' || refused === undefined) throw error;
+  return { kind: 'refused', relation: refused.relation, error };
+}

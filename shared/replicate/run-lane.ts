@@ -1,0 +1,205 @@
+/**
+ * A lane's run: take the lane's lock at the destination, then batch after batch of what is pending, with a chunk of a first
+ * copy between two batches, until nothing is left or the time is up. It may die anywhere; what it had not recorded is
+ * done again.
+ */
+import type { Lane, Sync } from '../config/types.ts';
+import { findSync } from '../config/lanes.ts';
+import { adoptCluster } from '../capture/adopt-cluster.ts';
+import { asBucardoError, BucardoError } from '../errors/bucardo-error.ts';
+import type { Connection, ConnectOptions } from '../postgres/connection.ts';
+import { errorFields, type LogFields } from '../telemetry/log.ts';
+import { withPostgresDestination } from '../targets/postgres/open-destination.ts';
+import type { ApplyMode, Destination } from '../targets/target.ts';
+import { holdCopy } from './copy-record.ts';
+import type { LaneRunContext, LaneRunOutcome } from './lane-run.ts';
+import type { LaneState } from './lane-state.ts';
+import { recordFailure, recordRun } from './lane-status.ts';
+import { type BatchSettings, runBatch } from './run-batch.ts';
+import { type CopyAttempt, runCopyStep } from './run-copy.ts';
+
+/** On a busy source a run may last as long as the function may; its status must not be as old. */
+const RECORD_EVERY_MS = 1_000;
+
+/** @throws what ended the run; it is recorded on the source if that can be reached */
+export async function runLane(lane: Lane, context: LaneRunContext): Promise<LaneRunOutcome> {
+  const run = new LaneRun(lane, findSync(context.fleet, lane.sync), context);
+  try {
+    return await run.run();
+  } catch (error) {
+    const known = asBucardoError(error).with({ sync: lane.sync });
+    // A lane that is busy is well; its other run says how it went.
+    if (known.code === 'BUC-LANE-BUSY') throw known;
+    await run
+      .withSource((source) => recordFailure(source, lane, known))
+      .catch(() => {
+        context.log('warn', 'lane.failure.unrecorded', { sync: lane.sync, destination: lane.destination });
+      });
+    throw known;
+  }
+}
+
+class LaneRun {
+  readonly #lane: Lane;
+  readonly #sync: Sync;
+  readonly #context: LaneRunContext;
+  readonly #startedAtMs = Date.now();
+  #rows = 0;
+  #batches = 0;
+  #recordedRows = 0;
+  #recordedAtMs = 0;
+
+  constructor(lane: Lane, sync: Sync, context: LaneRunContext) {
+    this.#lane = lane;
+    this.#sync = sync;
+    this.#context = context;
+  }
+
+  async run(): Promise<LaneRunOutcome> {
+    const options = await this.#options(this.#lane.destination);
+    const more = await withPostgresDestination(
+      this.#context.connections,
+      options,
+      this.#lane,
+      (destination) => this.#untilDone(destination),
+    );
+    await this.#record();
+    return { rows: this.#rows, batches: this.#batches, more };
+  }
+
+  async withSource<Result>(body: (source: Connection) => Promise<Result>): Promise<Result> {
+    return await this.#context.connections.with(await this.#options(this.#lane.source), body);
+  }
+
+  readonly #withAhead: BatchSettings['withAhead'] = async (body) => {
+    const options = await this.#options(this.#lane.source);
+    return await this.#context.connections.with({ ...options, purpose: `${options.purpose} ahead` }, body);
+  };
+
+  /** Returns whether there was more to do when the time was up. */
+  async #untilDone(destination: Destination): Promise<boolean> {
+    for (;;) {
+      const { state, more } = await this.#batch(destination);
+      if (this.#timeIsUp()) return true;
+      const copied = await this.#copyStep(destination, state);
+      if (!more && !copied) return false;
+      if (this.#batches > 0 && Date.now() - this.#recordedAtMs > RECORD_EVERY_MS) await this.#record();
+      if (this.#timeIsUp()) return true;
+    }
+  }
+
+  /** Applies one batch, in as many attempts as it takes. */
+  async #batch(destination: Destination): Promise<{ readonly state: LaneState; readonly more: boolean }> {
+    let mode: ApplyMode = destination.modes[0];
+    let failed: ReadonlyMap<string, BucardoError> = new Map();
+    for (;;) {
+      const settings = {
+        lane: this.#lane,
+        destination,
+        batchRows: this.#sync.batchRows,
+        mode,
+        withAhead: this.#withAhead,
+        failed,
+      };
+      const outcome = await this.withSource(async (source) => {
+        const result = await runBatch(source, settings);
+        // What was not read to its end has left the connection in the middle of a stream.
+        if (result.kind === 'again') await source.abort();
+        if (result.kind === 'other cluster') await adoptCluster(source);
+        return result;
+      });
+      switch (outcome.kind) {
+        case 'copy wanted':
+          return { state: outcome.state, more: true };
+        case 'idle':
+          return { state: outcome.state, more: false };
+        case 'done':
+          this.#count(outcome);
+          // A batch with news may have been followed by more while it ran.
+          return { state: outcome.state, more: outcome.more || outcome.rows > 0 };
+        case 'again':
+          this.#log('lane.batch.again', outcome.error, outcome.mode);
+          ({ mode, failed } = outcome);
+          break;
+        case 'other cluster':
+          this.#context.log('warn', 'lane.source.restored', { ...this.#names(), source: this.#lane.source });
+          break;
+        case 'overtaken':
+          this.#context.log('info', 'lane.batch.overtaken', this.#names());
+          break;
+      }
+    }
+  }
+
+  /** Returns whether a copy made progress. */
+  async #copyStep(destination: Destination, state: LaneState): Promise<boolean> {
+    let attempt: CopyAttempt = { mode: 'fill', opened: undefined };
+    for (;;) {
+      const settings = { lane: this.#lane, destination, state, attempt };
+      const outcome = await this.withSource(async (source) => {
+        const result = await runCopyStep(source, settings);
+        if (result.kind === 'again' || result.kind === 'refused') await source.abort();
+        return result;
+      });
+      switch (outcome.kind) {
+        case 'nothing to copy':
+          return false;
+        case 'advanced':
+          this.#count(outcome);
+          return true;
+        case 'again':
+          ({ attempt } = outcome);
+          this.#log('lane.copy.again', outcome.error, attempt.mode);
+          break;
+        case 'overtaken':
+          this.#context.log('info', 'lane.copy.overtaken', this.#names());
+          return true;
+        case 'refused': {
+          const { relation, error } = outcome;
+          this.#log('lane.copy.held', error, attempt.mode);
+          const attempts = (relation.hold?.attempts ?? 0) + 1;
+          await this.withSource((source) => holdCopy(source, this.#lane, relation, error, attempts));
+          return true;
+        }
+      }
+    }
+  }
+
+  #count({ rows }: { readonly rows: number }): void {
+    this.#rows += rows;
+    this.#batches += 1;
+  }
+
+  async #record(): Promise<void> {
+    const run = {
+      startedAtMs: this.#startedAtMs,
+      seconds: (Date.now() - this.#startedAtMs) / 1000,
+      rows: this.#rows,
+      batches: this.#batches,
+      newRows: this.#rows - this.#recordedRows,
+    };
+    await this.withSource((source) => recordRun(source, this.#lane, run));
+    this.#recordedRows = run.rows;
+    this.#recordedAtMs = Date.now();
+  }
+
+  #timeIsUp(): boolean {
+    return Date.now() >= this.#context.deadlineMs;
+  }
+
+  #log(event: string, error: BucardoError, mode: string): void {
+    this.#context.log('warn', event, { ...errorFields(error), ...this.#names(), mode });
+  }
+
+  #names(): LogFields {
+    return { sync: this.#lane.sync, destination: this.#lane.destination };
+  }
+
+  async #options(name: string): Promise<ConnectOptions> {
+    const database = this.#context.fleet.databases.get(name);
+    if (database === undefined)
+      throw new BucardoError('BUC-LANE-UNKNOWN', { sync: this.#lane.sync, database: name });
+    const url = await this.#context.resolveUrl(database);
+    return { database: name, url, purpose: `lane ${this.#lane.id}` };
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * The three questions that a destination may ask about a relation's pending keys, as COPY statements for the source. All run
+ * in the batch's snapshot, so they agree with each other. Key lists and rows never visit this process as anything but
+ * COPY text in passing. Keys and changes come in key order: the destination then finds neighbours together (measured: deleting
+ * by sorted keys takes 0.6 times as long), and locks rows in the same order as everybody. Rows come as the source has
+ * them: sorting these gained nothing.
+ */
+import type { Readable } from 'node:stream';
+import type { Connection } from '../postgres/connection.ts';
+import { quoteIdentifier, quoteRelation } from '../postgres/identifiers.ts';
+import type { Txid, Snapshot } from '../postgres/snapshot.ts';
+import type { RelationChanges } from '../targets/target.ts';
+import { type Boundary, keyAfter, keyOrder, keyUpTo, type OrderedKeyColumn } from './key-range.ts';
+import { pendingDeltas } from './pending.ts';
+import type { RelationPlan } from './relation-plan.ts';
+
+export interface PendingRelation {
+  readonly plan: RelationPlan;
+  readonly mark: Snapshot;
+  readonly cut: Txid | undefined;
+  /** Deltas in the batch, an upper bound of its keys. */
+  readonly deltas: number;
+  /** While the table is being copied: only keys up to here; the copy brings the others as they are then. */
+  readonly upTo: Boundary | undefined;
+}
+
+/**
+ * @param source in the batch's transaction; one stream at a time
+ * @param ahead a second session with the same snapshot, which can read rows while `source` reads keys
+ */
+export function readPending(
+  source: Connection,
+  pending: PendingRelation,
+  ahead: Connection | undefined,
+): RelationChanges {
+  const { plan, deltas } = pending;
+  const keys = distinctKeys(pending);
+  const rows = `copy (${joined(plan, keys, 'join', written(plan))}) to stdout`;
+  return {
+    plan,
+    estimatedRows: deltas,
+    keys: () => source.copyOut(`copy (${keys} order by ${keyOrder('d', orderedKey(plan))}) to stdout`),
+    rows: () => source.copyOut(rows),
+    rowsAhead: ahead === undefined ? undefined : () => ahead.copyOut(rows),
+    changes: () =>
+      source.copyOut(
+        `copy (${joined(plan, keys, 'left join', flagged(plan), ` order by ${keyOrder('d', orderedKey(plan))}`)}) to stdout`,
+      ),
+  };
+}
+
+/** Rows of a range of keys, for the first copy: no deltas are involved. */
+export function readRange(
+  source: Connection,
+  plan: RelationPlan,
+  range: {
+    readonly after: Boundary | undefined;
+    readonly upTo: Boundary | undefined;
+    readonly estimatedRows: number;
+  },
+): RelationChanges {
+  const conditions = [
+    ...(range.after === undefined ? [] : [keyAfter('t', orderedKey(plan), range.after)]),
+    ...(range.upTo === undefined ? [] : [keyUpTo('t', orderedKey(plan), range.upTo)]),
+  ];
+  const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`;
+  const select = (list: string): (() => Readable) => {
+    return () => source.copyOut(`copy (select ${list} from ${sourceTable(plan)} t ${where}) to stdout`);
+  };
+  return {
+    plan,
+    estimatedRows: range.estimatedRows,
+    rowsAhead: undefined,
+    keys: select(plan.key.map(({ name }) => `t.${quoteIdentifier(name)}`).join(', ')),
+    rows: select(written(plan)),
+    changes: select(
+      ['false', ...plan.key.map(({ name }) => `t.${quoteIdentifier(name)}`), ...payload(plan)].join(', '),
+    ),
+  };
+}
+
+/** Columns of the key with what their order needs. */
+export function orderedKey(plan: RelationPlan): readonly OrderedKeyColumn[] {
+  return plan.key.map(({ name, equals, less }) => ({
+    name,
+    equals,
+    less,
+    type: plan.source.columns.find((column) => column.name === name)?.type ?? 'text',
+  }));
+}
+
+/** The table itself and not its inheritance children; a partitioned table has its rows in its partitions only. */
+export function sourceTable({ source }: RelationPlan): string {
+  return source.partitioned ? quoteRelation(source) : `only ${quoteRelation(source)}`;
+}
+
+function distinctKeys({ plan, mark, cut, upTo }: PendingRelation): string {
+  const columns = plan.key.map(({ name }) => `d.${quoteIdentifier(name)}`).join(', ');
+  const within = upTo === undefined ? '' : ` where ${keyUpTo('d', orderedKey(plan), upTo)}`;
+  return `select distinct ${columns} from ${pendingDeltas({ deltaName: plan.deltaName, mark, cut })} d${within}`;
+}
+
+/**
+ * Keys joined to their current rows. Keys with a NULL are joined apart from the others: NULL equals NULL there, which arrays
+ * compare so, and the plain equality of the rest can use the index.
+ */
+function joined(
+  plan: RelationPlan,
+  keys: string,
+  join: 'join' | 'left join',
+  list: string,
+  order = '',
+): string {
+  const select = `select ${list} from`;
+  const table = `${join} ${sourceTable(plan)} t on`;
+  const equal = plan.key
+    .map(({ name, equals }) => `t.${quoteIdentifier(name)} ${equals} d.${quoteIdentifier(name)}`)
+    .join(' and ');
+  if (!plan.nullableKey) return `${select} (${keys}) d ${table} ${equal}${order}`;
+  const anyNull = plan.key.map(({ name }) => `k.${quoteIdentifier(name)} is null`).join(' or ');
+  const same = plan.key
+    .map(({ name }) => `array[t.${quoteIdentifier(name)}] = array[d.${quoteIdentifier(name)}]`)
+    .join(' and ');
+  return `
+    ${select} (select * from (${keys}) k where not (${anyNull})) d ${table} ${equal}
+    union all
+    ${select} (select * from (${keys}) k where ${anyNull}) d ${table} ${same}`;
+}
+
+/** Exactly the columns that are written, in the plan's order. */
+function written(plan: RelationPlan): string {
+  return plan.columns.map(({ name }) => `t.${quoteIdentifier(name)}`).join(', ');
+}
+
+/** Whether the row is gone, its key, then the other columns. A key that is still there is given as the row has it. */
+function flagged(plan: RelationPlan): string {
+  const key = plan.key.map(({ name }) => {
+    const column = quoteIdentifier(name);
+    return `case when t.tableoid is null then d.${column} else t.${column} end`;
+  });
+  return ['t.tableoid is null', ...key, ...payload(plan)].join(', ');
+}
+
+function payload(plan: RelationPlan): readonly string[] {
+  const keyNames = new Set(plan.key.map(({ name }) => name));
+  return plan.columns
+    .filter(({ name }) => !keyNames.has(name))
+    .map(({ name }) => `t.${quoteIdentifier(name)}`);
+}

@@ -1,0 +1,216 @@
+/**
+ * What a source says about its lanes: what waits and for how long, how the last run went, what needs a person. One look,
+ * one snapshot; nothing is locked and nothing is changed.
+ */
+import { asNotApplied } from '../capture/not-applied.ts';
+import type { Connection } from '../postgres/connection.ts';
+import { displayRelation } from '../postgres/identifiers.ts';
+import { NOTHING, parseSnapshot, type Snapshot } from '../postgres/snapshot.ts';
+import { pendingDeltas } from '../replicate/pending.ts';
+
+export interface CopyStatus {
+  readonly relation: string;
+  readonly state: 'wanted' | 'copying';
+  readonly rowsCopied: number;
+  /** From the source's statistics; 0 if there are none yet. */
+  readonly rowsEstimated: number;
+  readonly rowsPerSecond: number | undefined;
+  readonly remainingSeconds: number | undefined;
+}
+
+export interface HeldStatus {
+  readonly relation: string;
+  readonly code: string;
+  readonly message: string;
+  readonly retryInSeconds: number;
+}
+
+export interface LaneStatus {
+  readonly lane: string;
+  readonly sync: string;
+  readonly source: string;
+  readonly destination: string;
+  /** Deltas that wait. Counted up to `PENDING_LIMIT` per relation. */
+  readonly pending: number;
+  /** Age of the oldest change that waits; 0 if none does. */
+  readonly lagSeconds: number;
+  readonly lastRunSecondsAgo: number | undefined;
+  readonly lastRunRows: number;
+  readonly rowsPerSecond: number | undefined;
+  readonly totalRows: number;
+  readonly failures: number;
+  readonly error:
+    | { readonly code: string; readonly message: string; readonly secondsAgo: number }
+    | undefined;
+  readonly rejectedRows: number;
+  readonly held: readonly HeldStatus[];
+  readonly copies: readonly CopyStatus[];
+  /** Tables that deltas alone cannot make equal any more. */
+  readonly copyNeeded: readonly { readonly relation: string; readonly reason: 'truncated' | 'restored' }[];
+}
+
+/** Counting further would only take time: it is a lot. */
+export const PENDING_LIMIT = 1_000_000;
+
+interface Named {
+  readonly schema: string;
+  readonly table: string;
+}
+
+interface StatusRow {
+  readonly sync: string;
+  readonly destination: string;
+  readonly mark: string | null;
+  readonly lastRunSecondsAgo: number | null;
+  readonly runRows: string;
+  readonly runSeconds: number;
+  readonly totalRows: string;
+  readonly failures: number;
+  readonly error: LaneStatus['error'] | null;
+  readonly rejectedRows: string;
+  readonly relations: readonly (Named & {
+    readonly deltaName: string;
+    readonly heldMark: string | null;
+    readonly held: boolean;
+  })[];
+  readonly held: readonly (Named & Omit<HeldStatus, 'relation'>)[];
+  readonly copies: readonly (Named &
+    Pick<CopyStatus, 'state' | 'rowsCopied' | 'rowsEstimated'> & { readonly seconds: number | null })[];
+  readonly copyNeeded: readonly (Named & { readonly reason: 'truncated' | 'restored' })[];
+}
+
+/** $1 syncs. One row per registered lane. A mark of another cluster says nothing: everything is pending then. */
+const READ_STATUS = `
+  select p.sync, p.destination,
+    case when p.system_identifier = (pg_control_system()).system_identifier then p.mark::text end as mark,
+    extract(epoch from clock_timestamp() - s.run_finished_at)::float8 as "lastRunSecondsAgo",
+    coalesce(s.run_rows, 0) as "runRows",
+    coalesce(s.run_seconds, 0) as "runSeconds",
+    coalesce(s.total_rows, 0) as "totalRows",
+    coalesce(s.failures, 0) as failures,
+    case when s.error_code is not null then json_build_object('code', s.error_code, 'message', s.error_detail,
+      'secondsAgo', extract(epoch from clock_timestamp() - s.error_at)::float8) end as error,
+    (
+      select count(*) from bucardo.rejected_row j where (j.sync, j.destination) = (p.sync, p.destination)
+    ) as "rejectedRows",
+    (
+      select coalesce(json_agg(json_build_object('schema', r.schema_name, 'table', r.table_name,
+        'deltaName', r.delta_name, 'heldMark', h.mark::text, 'held', h.sync is not null)), '[]')
+      from bucardo.sync_relation sr
+      join bucardo.relation r using (schema_name, table_name)
+      left join bucardo.held_relation h
+        on (h.sync, h.destination, h.schema_name, h.table_name) = (p.sync, p.destination, r.schema_name, r.table_name)
+      where sr.sync = p.sync
+    ) as relations,
+    (
+      select coalesce(json_agg(json_build_object('schema', h.schema_name, 'table', h.table_name, 'code', h.error_code,
+        'message', h.error_detail,
+        'retryInSeconds', greatest(0, extract(epoch from h.retry_at - clock_timestamp()))::float8)), '[]')
+      from bucardo.held_relation h where (h.sync, h.destination) = (p.sync, p.destination)
+    ) as held,
+    (
+      select coalesce(json_agg(json_build_object('schema', c.schema_name, 'table', c.table_name, 'state', c.state,
+        'rowsCopied', c.rows_copied, 'rowsEstimated', c.rows_estimated,
+        'seconds', extract(epoch from clock_timestamp() - c.started_at)::float8)), '[]')
+      from bucardo.copy c where (c.sync, c.destination) = (p.sync, p.destination)
+    ) as copies,
+    (
+      select coalesce(json_agg(json_build_object('schema', n.schema_name, 'table', n.table_name, 'reason', n.reason)), '[]')
+      from bucardo.copy_needed n where (n.sync, n.destination) = (p.sync, p.destination)
+    ) as "copyNeeded"
+  from bucardo.progress p
+  left join bucardo.lane_status s using (sync, destination)
+  where p.sync = any($1)
+  order by p.sync, p.destination`;
+
+/**
+ * The lanes of the given syncs that the source knows.
+ * @throws BUC-NOT-APPLIED
+ */
+export async function readStatus(
+  source: Connection,
+  syncs: readonly string[],
+): Promise<readonly LaneStatus[]> {
+  return await source.transaction('repeatable read read only', async () => {
+    const lanes: LaneStatus[] = [];
+    for (const row of await readRows(source, syncs)) lanes.push(await laneStatus(source, row));
+    return lanes;
+  });
+}
+
+async function readRows(source: Connection, syncs: readonly string[]): Promise<readonly StatusRow[]> {
+  try {
+    return await source.rowsPrepared<StatusRow>(READ_STATUS, [syncs]);
+  } catch (error) {
+    throw asNotApplied(error, { database: source.database });
+  }
+}
+
+async function laneStatus(source: Connection, row: StatusRow): Promise<LaneStatus> {
+  const { sync, destination } = row;
+  const waiting = await readWaiting(source, row);
+  return {
+    lane: `${sync}/${destination}`,
+    sync,
+    source: source.database,
+    destination,
+    ...waiting,
+    lastRunSecondsAgo: row.lastRunSecondsAgo ?? undefined,
+    lastRunRows: Number(row.runRows),
+    rowsPerSecond: row.runSeconds > 0 ? Number(row.runRows) / row.runSeconds : undefined,
+    totalRows: Number(row.totalRows),
+    failures: row.failures,
+    error: row.error ?? undefined,
+    rejectedRows: Number(row.rejectedRows),
+    held: row.held.map(({ code, message, retryInSeconds, ...name }) => ({
+      relation: displayRelation(name),
+      code,
+      message,
+      retryInSeconds,
+    })),
+    copies: row.copies.map(copyStatus),
+    copyNeeded: row.copyNeeded.map(({ reason, ...name }) => ({ relation: displayRelation(name), reason })),
+  };
+}
+
+function copyStatus({
+  state,
+  rowsCopied,
+  rowsEstimated,
+  seconds,
+  ...name
+}: StatusRow['copies'][number]): CopyStatus {
+  const rowsPerSecond = seconds !== null && seconds > 0 && rowsCopied > 0 ? rowsCopied / seconds : undefined;
+  const rowsLeft = Math.max(0, rowsEstimated - rowsCopied);
+  return {
+    relation: displayRelation(name),
+    state,
+    rowsCopied,
+    rowsEstimated,
+    rowsPerSecond,
+    remainingSeconds:
+      rowsPerSecond === undefined || rowsEstimated === 0 ? undefined : rowsLeft / rowsPerSecond,
+  };
+}
+
+/** Deltas that wait, and the age of the first of them in the order of transactions. */
+async function readWaiting(
+  source: Connection,
+  { mark, relations }: StatusRow,
+): Promise<{ readonly pending: number; readonly lagSeconds: number }> {
+  if (relations.length === 0) return { pending: 0, lagSeconds: 0 };
+  const position = (text: string | null): Snapshot => (text === null ? NOTHING : parseSnapshot(text));
+  const parts = relations.map(({ deltaName, held, heldMark }) => {
+    const range = { deltaName, mark: position(held ? heldMark : mark), cut: undefined };
+    return `
+      select count(*) as pending, (
+        select extract(epoch from clock_timestamp() - min(txntime))
+        from (select txntime from ${pendingDeltas(range)} d order by txid limit 1000) first
+      )::float8 as lag
+      from (select from ${pendingDeltas(range)} d limit ${PENDING_LIMIT}) waiting`;
+  });
+  const row = await source.row<{ pending: string; lag: number | null }>(
+    `select sum(pending) as pending, max(lag) as lag from (${parts.join(' union all ')}) parts`,
+  );
+  return { pending: Number(row.pending), lagSeconds: Math.max(0, row.lag ?? 0) };
+}

@@ -1,0 +1,77 @@
+/**
+ * What every destination engine offers to a lane's run, whatever the engine. Changes arrive as streams in Postgres's COPY
+ * text format, so values stay text from server to server.
+ */
+import type { Readable } from 'node:stream';
+import type { BucardoError } from '../errors/bucardo-error.ts';
+import type { RelationName } from '../postgres/identifiers.ts';
+import type { Table } from '../postgres/catalog.ts';
+import type { ErrorScope } from '../postgres/error-scope.ts';
+import type { RelationPlan } from '../replicate/relation-plan.ts';
+
+/** The pending changes of one relation. Each stream may be opened once at a time, and again for a second attempt. */
+export interface RelationChanges {
+  readonly plan: RelationPlan;
+  /** About how many keys there are; an upper bound where deltas are read. */
+  readonly estimatedRows: number;
+  /** The distinct keys, columns in the key's order. */
+  readonly keys: () => Readable;
+  /** The current rows of those keys that still have one: `plan.columns`, in order. */
+  readonly rows: () => Readable;
+  /** As `rows`, but can be opened while `keys` is being read: the source then works ahead. Not always to be had. */
+  readonly rowsAhead: (() => Readable) | undefined;
+  /** One line a key: whether the row is gone (`t` or `f`), the key's columns, then the other columns of `plan.columns`. */
+  readonly changes: () => Readable;
+}
+
+/** A row that the destination refused. The key is kept to find the row again, never to be shown in logs. */
+export interface RefusedRow {
+  readonly plan: RelationPlan;
+  readonly key: readonly (string | null)[];
+  readonly error: BucardoError;
+}
+
+export interface Applied {
+  /** Rows written or deleted. */
+  readonly rows: number;
+  readonly refused: readonly RefusedRow[];
+}
+
+/**
+ * How a batch is applied. The first mode is tried first; after a refused row the next one. Where foreign keys are silent the
+ * two orders are the same. `carefully` finds the refused rows and applies the others.
+ */
+export type ApplyMode = 'deletes first' | 'upserts first' | 'carefully';
+
+/** One lane's session at its destination; the lane's lock is held as long as the session is open. */
+export interface Destination {
+  /** Large batches are written faster here if rows can be read ahead of the keys' end. */
+  readonly readsRowsAhead: boolean;
+
+  /** In the order in which they are tried. The last one is `carefully`. */
+  readonly modes: readonly [ApplyMode, ...ApplyMode[]];
+
+  /** Foreign keys are checked, so a row gets in only after, or together with, those that it refers to. */
+  readonly checksForeignKeys: boolean;
+
+  /** How far an error that this destination gave reaches. */
+  scopeOf(error: BucardoError): ErrorScope;
+
+  /** Tables as the destination has them now, by display name. */
+  describe(relations: readonly RelationName[]): Promise<ReadonlyMap<string, Table>>;
+
+  /**
+   * Applies all changes in one transaction and commits it. Keys without a row are deletes, rows are upserts. Applying the
+   * same changes again changes nothing.
+   * @throws errors of one relation carry its name (`concern.relation`); nothing of the batch is then applied
+   */
+  apply(batch: readonly RelationChanges[], mode: ApplyMode): Promise<Applied>;
+
+  /** Adds rows to a range of keys that is empty at the target, in one transaction. Returns how many. */
+  fill(changes: RelationChanges): Promise<number>;
+
+  isEmpty(plan: RelationPlan): Promise<boolean>;
+
+  /** Deletes all rows of the tables, in one transaction. */
+  empty(plans: readonly RelationPlan[]): Promise<void>;
+}

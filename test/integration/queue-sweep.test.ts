@@ -1,0 +1,245 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createSweepHandler, type SweepHandlerOptions } from '../../lambdas/sweep/create-handler.ts';
+import { CONTROL_SCHEMA } from '../../shared/capture/control-schema.ts';
+import type { Fleet, Schedule } from '../../shared/config/types.ts';
+import type { Connection } from '../../shared/postgres/connection.ts';
+import { type LocalSqs, startLocalSqs } from '../../shared/local/sqs-server.ts';
+import { createKickQueue, type KickQueue } from '../../shared/queue/kick-queue.ts';
+import type { LogFields } from '../../shared/telemetry/log.ts';
+import { createDatabase, type TestDatabase } from '../support/database.ts';
+
+let sqs: LocalSqs;
+let queue: KickQueue;
+let events: (LogFields & { readonly event: string })[];
+
+beforeEach(async () => {
+  sqs = await startLocalSqs();
+  queue = createKickQueue({ queueUrl: sqs.kicks.url, endpoint: sqs.endpoint });
+  events = [];
+});
+
+afterEach(async () => {
+  queue.close();
+  await sqs.close();
+});
+
+/** Syncs of `table_name` each to one target; what the triggers and `apply` would have made is put in by hand. */
+const SOURCE = `
+  ${CONTROL_SCHEMA}
+  create table bucardo."delta_public_Orders" (
+    id bigint, txntime timestamptz not null, txid bigint not null default txid_current(), author text);
+  insert into bucardo.relation values ('public', 'Orders', 'delta_public_Orders', '{id}', 'statement');
+  insert into bucardo.sync_relation values ('orders', 'public', 'Orders'), ('nightly', 'public', 'Orders');
+  insert into bucardo.progress (sync, destination, mark, system_identifier)
+  select sync, 'reports', txid_current_snapshot(), (pg_control_system()).system_identifier
+  from unnest(array['orders', 'nightly']) as s(sync);`;
+
+interface SyncSettings {
+  readonly source: string;
+  readonly schedule?: Schedule;
+  readonly autokick?: boolean;
+}
+
+function fleetOf(databases: readonly string[], syncs: Readonly<Record<string, SyncSettings>>): Fleet {
+  return {
+    name: 'bucardo',
+    databases: new Map(
+      [...databases, 'reports'].map((name) => [
+        name,
+        { name, engine: 'postgres' as const, url: { kind: 'env' as const, name }, wake: 'notify' as const },
+      ]),
+    ),
+    syncs: new Map(
+      Object.entries(syncs).map(([name, { source, schedule, autokick = true }]) => [
+        name,
+        {
+          name,
+          source,
+          targets: ['reports'],
+          include: [],
+          exclude: [],
+          schedule,
+          autokick,
+          copy: 'never' as const,
+          batchRows: 1_000,
+        },
+      ]),
+    ),
+  };
+}
+
+function sweepOf(
+  fleet: Fleet,
+  urls: Readonly<Record<string, string>>,
+  options: Partial<SweepHandlerOptions> = {},
+) {
+  return createSweepHandler({
+    fleet,
+    resolveUrl: async ({ name }) => urls[name] ?? '',
+    queue,
+    log: (_level, event, fields) => events.push({ event, ...fields }),
+    now: Date.now,
+    purge: async () => {},
+    ...options,
+  });
+}
+
+const BOTH = fleetOf(['east'], { orders: { source: 'east' }, nightly: { source: 'east', autokick: false } });
+
+async function sourceWith(sql: string): Promise<{ database: TestDatabase; app: Connection }> {
+  const database = await createDatabase(SOURCE);
+  const app = await database.app();
+  // A transaction of its own: a snapshot does not list the id of the transaction that takes it, so the mark would cover it.
+  if (sql !== '') await app.script(sql);
+  return { database, app };
+}
+
+/** A change that happened so long ago. */
+function change(age: string): string {
+  return `insert into bucardo."delta_public_Orders" (id, txntime) values (1, clock_timestamp() - interval '${age}');`;
+}
+
+describe('missed changes', () => {
+  it('kick the lane when they are older than the interval, and only lanes that changes kick', async () => {
+    const { database } = await sourceWith(change('2 minutes'));
+    const sweep = sweepOf(BOTH, { east: database.url });
+    expect(await sweep()).toEqual({ kicked: [{ lane: 'orders/reports', reason: 'sweep' }], failed: [] });
+    expect((await queue.depth()).visible).toBe(1);
+  });
+
+  it('that are younger than the interval are left to the notifier', async () => {
+    const { database } = await sourceWith(change('5 seconds'));
+    expect((await sweepOf(BOTH, { east: database.url })()).kicked).toEqual([]);
+    expect((await sweepOf(BOTH, { east: database.url }, { intervalSeconds: 1 })()).kicked).toHaveLength(1);
+  });
+
+  it('that the lane has already replicated kick nobody', async () => {
+    const { database, app } = await sourceWith(change('2 minutes'));
+    await app.script('update bucardo.progress set mark = txid_current_snapshot()');
+    expect((await sweepOf(BOTH, { east: database.url })()).kicked).toEqual([]);
+  });
+
+  it('of a transaction that was running when the mark was made are found, past others that are covered', async () => {
+    const { database, app } = await sourceWith('');
+    const late = await database.app();
+    await late.script(`begin; ${change('3 minutes')}`);
+    await app.script(change('2 minutes'));
+    await app.script('update bucardo.progress set mark = txid_current_snapshot()');
+    expect((await sweepOf(BOTH, { east: database.url })()).kicked).toEqual([]);
+    await late.script('commit');
+    expect((await sweepOf(BOTH, { east: database.url })()).kicked).toHaveLength(1);
+  });
+
+  it('are all changes when there is no mark, or the mark is another cluster’s', async () => {
+    const { database, app } = await sourceWith(change('2 minutes'));
+    await app.script('update bucardo.progress set mark = null');
+    expect((await sweepOf(BOTH, { east: database.url })()).kicked).toHaveLength(1);
+    await app.script(
+      'update bucardo.progress set mark = txid_current_snapshot(), system_identifier = system_identifier + 1',
+    );
+    expect((await sweepOf(BOTH, { east: database.url })()).kicked).toHaveLength(1);
+  });
+});
+
+describe('what the source has recorded', () => {
+  const scheduled = fleetOf(['east'], {
+    orders: { source: 'east', schedule: 'rate(5 minutes)' },
+    nightly: { source: 'east', autokick: false },
+  });
+
+  it('decides whether the schedule is due', async () => {
+    const { database, app } = await sourceWith(
+      `insert into bucardo.lane_status (sync, destination, run_started_at)
+       values ('orders', 'reports', clock_timestamp() - interval '4 minutes')`,
+    );
+    const sweep = sweepOf(scheduled, { east: database.url });
+    expect((await sweep()).kicked).toEqual([]);
+    await app.script(
+      `update bucardo.lane_status set run_started_at = clock_timestamp() - interval '6 minutes'`,
+    );
+    expect((await sweep()).kicked).toEqual([{ lane: 'orders/reports', reason: 'schedule' }]);
+  });
+
+  it('kicks for a retry that did not come, a held relation that is due, and an unfinished copy', async () => {
+    const { database, app } = await sourceWith(
+      `insert into bucardo.lane_status (sync, destination, failures, retry_at)
+       values ('orders', 'reports', 2, clock_timestamp() + interval '10 seconds')`,
+    );
+    const sweep = sweepOf(BOTH, { east: database.url });
+    expect((await sweep()).kicked).toEqual([]);
+    await app.script(`update bucardo.lane_status set retry_at = clock_timestamp() - interval '2 minutes'`);
+    expect((await sweep()).kicked).toEqual([{ lane: 'orders/reports', reason: 'sweep' }]);
+
+    await app.script('update bucardo.lane_status set failures = 0, retry_at = null');
+    expect((await sweep()).kicked).toEqual([]);
+    await app.script(
+      `insert into bucardo.held_relation
+         (sync, destination, schema_name, table_name, error_code, error_detail, retry_at)
+       values ('nightly', 'reports', 'public', 'Orders', 'BUC-COLUMN-MISSING', '',
+         clock_timestamp() + interval '1 hour'),
+         ('nightly', 'reports', 'public', 'others', 'BUC-COLUMN-MISSING', '', clock_timestamp())`,
+    );
+    expect((await sweep()).kicked).toEqual([{ lane: 'nightly/reports', reason: 'sweep' }]);
+
+    await app.script(
+      `delete from bucardo.held_relation;
+       insert into bucardo.copy (sync, destination, schema_name, table_name, policy, state)
+       values ('orders', 'reports', 'public', 'Orders', 'if-empty', 'copying')`,
+    );
+    expect((await sweep()).kicked).toEqual([{ lane: 'orders/reports', reason: 'sweep' }]);
+  });
+
+  it('says which lanes are not registered, and kicks none of them', async () => {
+    const { database, app } = await sourceWith(change('2 minutes'));
+    await app.script(`delete from bucardo.progress where sync = 'orders'`);
+    expect(await sweepOf(scheduled, { east: database.url })()).toEqual({ kicked: [], failed: [] });
+    expect(events.filter(({ event }) => event === 'sweep.lane.unregistered')).toEqual([
+      { event: 'sweep.lane.unregistered', sync: 'orders', destination: 'reports' },
+    ]);
+  });
+});
+
+describe('several sources', () => {
+  const fleet = fleetOf(['east', 'gone', 'bare'], {
+    orders: { source: 'east' },
+    other: { source: 'gone' },
+    third: { source: 'bare' },
+  });
+
+  it('are swept whatever state the others are in', async () => {
+    const { database } = await sourceWith(change('2 minutes'));
+    const bare = await createDatabase();
+    const purged: string[] = [];
+    const report = await sweepOf(
+      fleet,
+      { east: database.url, gone: 'postgres://postgres@127.0.0.1:1/x', bare: bare.url },
+      { purge: async (source) => purged.push(source.database) },
+    )();
+    expect(report.kicked).toEqual([{ lane: 'orders/reports', reason: 'sweep' }]);
+    expect([...report.failed].sort()).toEqual(['bare', 'gone']);
+    expect(
+      events
+        .filter(({ event }) => event === 'sweep.source.failed')
+        .map(({ database, code }) => `${database} ${code}`)
+        .sort(),
+    ).toEqual(['bare BUC-NOT-APPLIED', 'gone BUC-DB-UNREACHABLE']);
+    expect(purged).toEqual(['east']);
+  });
+
+  it('are kicked before anything is purged, and a failing purge undoes no kick', async () => {
+    const { database } = await sourceWith(change('2 minutes'));
+    let visibleAtPurge = 0;
+    const report = await sweepOf(
+      BOTH,
+      { east: database.url },
+      {
+        purge: async () => {
+          visibleAtPurge = (await queue.depth()).visible;
+          throw new Error('broken');
+        },
+      },
+    )();
+    expect(visibleAtPurge).toBe(1);
+    expect(report).toEqual({ kicked: [{ lane: 'orders/reports', reason: 'sweep' }], failed: ['east'] });
+  });
+});

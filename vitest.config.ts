@@ -1,0 +1,18 @@
+import { defineConfig } from 'vitest/config';
+
+/** Where results go as JSON besides the terminal; the gate sums them up. */
+const results = process.env['BUCARDO_TEST_RESULTS'];
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    // The suite of every major has servers of its own: npm run test:versions.
+    exclude: ['**/node_modules/**', 'test/versions/**'],
+    globalSetup: ['test/support/shared-server.ts'],
+    reporters: results === undefined ? ['default'] : ['default', ['json', { outputFile: results }]],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});
