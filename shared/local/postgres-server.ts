@@ -13,10 +13,12 @@ import { findPostgres, isRoot, NEWEST_MAJOR } from './postgres-binaries.ts';
 
 export interface PostgresServerOptions {
   readonly major?: number;
+  /** Folder of the programs of that major, instead of those that came from npm. */
+  readonly bin?: string;
   /** Additional settings, for example `{ max_connections: '200' }`. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** Changes the cluster between initdb and the first start. Gets the bin and data folders, and the user to run as. */
-  readonly prepare?: (cluster: { bin: string; data: string; runAs: { uid?: number; gid?: number } }) => void;
+  /** Changes the cluster between initdb and the first start. Gets its data folder. */
+  readonly prepare?: (cluster: { readonly data: string }) => void;
 }
 
 /** Debian's `nobody`; any unprivileged user will do. */
@@ -41,13 +43,13 @@ const START_TIMEOUT_MS = 30_000;
 
 export async function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer> {
   const major = options.major ?? NEWEST_MAJOR;
-  const bin = join(findPostgres(major), 'bin');
+  const bin = options.bin ?? join(findPostgres(major), 'bin');
   const runAs = isRoot() ? { uid: NOBODY, gid: NOBODY } : {};
   const folder = mkdtempSync(join(tmpdir(), 'bucardo-postgres-'));
   if (isRoot()) chownSync(folder, NOBODY, NOBODY);
   try {
     initialize(bin, folder, runAs);
-    options.prepare?.({ bin, data: join(folder, 'data'), runAs });
+    options.prepare?.({ data: join(folder, 'data') });
     const settings = { ...SETTINGS, ...options.settings };
     const server = new PostgresServer(major, bin, folder, await freePort(), settings);
     await server.start();

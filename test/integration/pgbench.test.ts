@@ -3,29 +3,26 @@
  * crashes and comes back meanwhile. `pgbench_history` has no key of its own and gets one here.
  */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, inject, test } from 'vitest';
 import { startPostgres } from '../../shared/local/postgres-server.ts';
 import { withConnection } from '../../shared/postgres/connection.ts';
 import { sourceSync } from '../support/captured-source.ts';
+import { debianPostgres, skipWithoutDebianPostgres } from '../support/debian-postgres.ts';
 import { LiveFleet } from '../support/live-fleet.ts';
 import { waitFor } from '../support/wait-for.ts';
 
-const PGBENCH = '/usr/lib/postgresql/15/bin/pgbench';
 const isCi = process.env['CI'] === 'true';
 const SECONDS = Number(process.env['BUCARDO_PGBENCH_SECONDS'] ?? (isCi ? 30 : 8));
 const SCALE = 5;
 const TABLES = ['pgbench_accounts', 'pgbench_branches', 'pgbench_tellers', 'pgbench_history'];
 
-const isMissing = !existsSync(PGBENCH);
-if (isMissing) console.warn(`SKIPPED: pgbench; ${PGBENCH} is missing (Debian package postgresql-15)`);
-
 const run = promisify(execFile);
 
 async function pgbench(url: string, ...options: string[]): Promise<string> {
   const { port } = new URL(url);
-  const { stdout } = await run(PGBENCH, [
+  const { stdout } = await run(join(debianPostgres().bin, 'pgbench'), [
     ...options,
     '-h',
     '127.0.0.1',
@@ -38,7 +35,7 @@ async function pgbench(url: string, ...options: string[]): Promise<string> {
   return stdout;
 }
 
-test.skipIf(isMissing && !isCi)(
+test.skipIf(skipWithoutDebianPostgres('the load of pgbench'))(
   `pgbench's workload arrives at two targets, one of which crashes meanwhile (${SECONDS} s)`,
   async () => {
     const major = inject('serverMajor');

@@ -1,9 +1,9 @@
 /** Positions in clusters that are not as usual: ids beyond 32 bits, and a source that was restored into another cluster. */
 import { execFileSync } from 'node:child_process';
-import { chownSync, existsSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, inject, onTestFinished, test } from 'vitest';
-import { hasPostgres, isRoot } from '../../shared/local/postgres-binaries.ts';
+import { isRoot } from '../../shared/local/postgres-binaries.ts';
 import { type PostgresServer, startPostgres } from '../../shared/local/postgres-server.ts';
 import { type Connection, withConnection } from '../../shared/postgres/connection.ts';
 import { quoteIdentifier, quoteRelation, type RelationName } from '../../shared/postgres/identifiers.ts';
@@ -11,21 +11,13 @@ import { ConnectionCache } from '../../shared/replicate/connection-cache.ts';
 import { requestCopy } from '../../shared/replicate/request-copy.ts';
 import { runLane } from '../../shared/replicate/run-lane.ts';
 import { applySource, sourceDatabase } from '../support/captured-source.ts';
+import { debianPostgres, skipWithoutDebianPostgres } from '../support/debian-postgres.ts';
 import { createLaneFixture, type LaneFixture, SOURCE } from '../support/lane-fixture.ts';
 
 const TABLES = `
   create table item (id int primary key, note text);
   create table other (id int primary key);
   insert into item select n, 'start' from generate_series(1, 20) n`;
-
-/** Not among the servers' npm packages; Debian's package `postgresql-15` has it. */
-const PG_RESETWAL = '/usr/lib/postgresql/15/bin/pg_resetwal';
-const missing = [
-  ...(existsSync(PG_RESETWAL) ? [] : [`${PG_RESETWAL} (Debian package postgresql-15)`]),
-  ...(hasPostgres(15) ? [] : ['Postgres 15 (npm ci --prefix test/versions)']),
-];
-if (missing.length > 0)
-  console.warn(`SKIPPED: transaction ids beyond 32 bits; missing: ${missing.join(', ')}`);
 
 const EPOCH = 5;
 /** The last ids before the 32-bit counter begins anew, after which the epoch is the next. */
@@ -46,10 +38,14 @@ async function moveLateInEpoch(server: PostgresServer): Promise<void> {
   const next = 2 ** 32 - LEFT_IN_EPOCH;
   const { data } = server;
   const { uid, gid } = statSync(data);
-  execFileSync(PG_RESETWAL, ['-e', String(EPOCH), '-x', String(next), '-D', data], {
-    cwd: data,
-    ...(isRoot() ? { uid, gid } : {}),
-  });
+  execFileSync(
+    join(debianPostgres().bin, 'pg_resetwal'),
+    ['-e', String(EPOCH), '-x', String(next), '-D', data],
+    {
+      cwd: data,
+      ...(isRoot() ? { uid, gid } : {}),
+    },
+  );
   // Where the server looks for the states of these ids: segments of 2^20 ids, two bits each.
   const number = Math.floor(next / 2 ** 20);
   const segment = join(data, 'pg_xact', number.toString(16).toUpperCase().padStart(4, '0'));
@@ -58,10 +54,10 @@ async function moveLateInEpoch(server: PostgresServer): Promise<void> {
   await server.start();
 }
 
-test.skipIf(missing.length > 0 && process.env['CI'] !== 'true')(
+test.skipIf(skipWithoutDebianPostgres('transaction ids beyond 32 bits'))(
   'changes arrive when transaction ids are beyond 32 bits and cross into the next epoch',
   async () => {
-    await using server = await startPostgres({ major: 15, settings: { autovacuum: 'off' } });
+    await using server = await startPostgres({ ...debianPostgres(), settings: { autovacuum: 'off' } });
     await moveLateInEpoch(server);
     const lane = await createLaneFixture({ schema: TABLES, sourceServer: server, batchRows: 3 });
     onTestFinished(() => lane.close());
