@@ -179,7 +179,9 @@ async function planShares(
  */
 async function preparePlanner(source: Connection, planned: readonly Planned[]): Promise<void> {
   if (!hasMany(planned)) return;
-  await source.script(`set local work_mem = '64MB'`);
+  await source.script(
+    `set local work_mem = '64MB'; set local enable_hashagg = off; set local max_parallel_workers_per_gather = 0`,
+  );
   const large = planned.filter(({ share }) => share.deltas > MANY_DELTAS);
   const isSparse = ({ plan, share }: Planned): boolean => isFewOf(share.deltas, plan.source);
   if (!large.some(isSparse)) await source.script('set local enable_nestloop = off');

@@ -1,7 +1,7 @@
 /**
  * The three questions that a destination may ask about a relation's pending keys, as COPY statements for the source. All run
  * in the batch's snapshot, so they agree with each other. Key lists and rows never visit this process as anything but
- * COPY text in passing. Keys and changes come in key order: the destination then finds neighbours together (measured: deleting
+ * a COPY's bytes in passing. Keys and changes come in key order: the destination then finds neighbours together (measured: deleting
  * by sorted keys takes 0.6 times as long), and locks rows in the same order as everybody. Rows come as the source has
  * them: sorting these gained nothing.
  */
@@ -9,7 +9,7 @@ import type { Readable } from 'node:stream';
 import type { Connection } from '../postgres/connection.ts';
 import { quoteIdentifier, quoteRelation } from '../postgres/identifiers.ts';
 import type { Txid, Snapshot } from '../postgres/snapshot.ts';
-import type { RelationChanges } from '../targets/target.ts';
+import type { RelationChanges, RowFormat } from '../targets/target.ts';
 import { type Boundary, keyAfter, keyOrder, keyUpTo, type OrderedKeyColumn } from './key-range.ts';
 import { pendingDeltas } from './pending.ts';
 import type { RelationPlan } from './relation-plan.ts';
@@ -35,13 +35,14 @@ export function readPending(
 ): RelationChanges {
   const { plan, deltas } = pending;
   const keys = distinctKeys(pending);
-  const rows = `copy (${joined(plan, keys, 'join', written(plan))}) to stdout`;
+  const rows = (format: RowFormat): string =>
+    `copy (${joined(plan, keys, 'join', written(plan))}) to stdout (format ${format})`;
   return {
     plan,
     estimatedRows: deltas,
     keys: () => source.copyOut(`copy (${keys} order by ${keyOrder('d', orderedKey(plan))}) to stdout`),
-    rows: () => source.copyOut(rows),
-    rowsAhead: ahead === undefined ? undefined : () => ahead.copyOut(rows),
+    rows: (format) => source.copyOut(rows(format)),
+    rowsAhead: ahead === undefined ? undefined : (format) => ahead.copyOut(rows(format)),
     changes: () =>
       source.copyOut(
         `copy (${joined(plan, keys, 'left join', flagged(plan), ` order by ${keyOrder('d', orderedKey(plan))}`)}) to stdout`,
@@ -64,18 +65,16 @@ export function readRange(
     ...(range.upTo === undefined ? [] : [keyUpTo('t', orderedKey(plan), range.upTo)]),
   ];
   const where = conditions.length === 0 ? '' : `where ${conditions.join(' and ')}`;
-  const select = (list: string): (() => Readable) => {
-    return () => source.copyOut(`copy (select ${list} from ${sourceTable(plan)} t ${where}) to stdout`);
-  };
+  const select = (list: string, format: RowFormat = 'text'): Readable =>
+    source.copyOut(`copy (select ${list} from ${sourceTable(plan)} t ${where}) to stdout (format ${format})`);
+  const key = plan.key.map(({ name }) => `t.${quoteIdentifier(name)}`);
   return {
     plan,
     estimatedRows: range.estimatedRows,
     rowsAhead: undefined,
-    keys: select(plan.key.map(({ name }) => `t.${quoteIdentifier(name)}`).join(', ')),
-    rows: select(written(plan)),
-    changes: select(
-      ['false', ...plan.key.map(({ name }) => `t.${quoteIdentifier(name)}`), ...payload(plan)].join(', '),
-    ),
+    keys: () => select(key.join(', ')),
+    rows: (format) => select(written(plan), format),
+    changes: () => select(['false', ...key, ...payload(plan)].join(', ')),
   };
 }
 

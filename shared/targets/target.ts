@@ -1,6 +1,6 @@
 /**
  * What every destination engine offers to a lane's run, whatever the engine. Changes arrive as streams in Postgres's COPY
- * text format, so values stay text from server to server.
+ * text format, so values stay text from server to server; rows also in its binary format, for an engine that asks for it.
  */
 import type { Readable } from 'node:stream';
 import type { BucardoError } from '../errors/bucardo-error.ts';
@@ -8,6 +8,9 @@ import type { RelationName } from '../postgres/identifiers.ts';
 import type { Table } from '../postgres/catalog.ts';
 import type { ErrorScope } from '../postgres/error-scope.ts';
 import type { RelationPlan } from '../replicate/relation-plan.ts';
+
+/** Of COPY: Postgres manual, `COPY`, "File Formats". */
+export type RowFormat = 'text' | 'binary';
 
 /** The pending changes of one relation. Each stream may be opened once at a time, and again for a second attempt. */
 export interface RelationChanges {
@@ -17,9 +20,9 @@ export interface RelationChanges {
   /** The distinct keys, columns in the key's order. */
   readonly keys: () => Readable;
   /** The current rows of those keys that still have one: `plan.columns`, in order. */
-  readonly rows: () => Readable;
+  readonly rows: (format: RowFormat) => Readable;
   /** As `rows`, but can be opened while `keys` is being read: the source then works ahead. Not always to be had. */
-  readonly rowsAhead: (() => Readable) | undefined;
+  readonly rowsAhead: ((format: RowFormat) => Readable) | undefined;
   /** One line a key: whether the row is gone (`t` or `f`), the key's columns, then the other columns of `plan.columns`. */
   readonly changes: () => Readable;
 }

@@ -3,10 +3,12 @@ import { describe, expect, inject, test } from 'vitest';
 import { createLaneFixture, type LaneFixture } from '../support/lane-fixture.ts';
 import {
   insertSamples,
+  insertSingleSamples,
   multiplySamples,
   sampleColumns,
   sampleRows,
   sampleSchema,
+  singleSampleSchema,
 } from '../support/type-samples.ts';
 
 const major = inject('serverMajor');
@@ -104,6 +106,19 @@ describe.each([undefined, 'writer'] as const)('with the target role %s', (target
     await lane.run();
     await expectSamples(lane, rows * times);
   });
+});
+
+test('each type in a table of its own, so that it travels in the format that it allows', async () => {
+  const single = singleSampleSchema(major);
+  const lane = await createLaneFixture({
+    schema: { source: `${single}; ${insertSingleSamples(major)}`, target: single },
+    copy: 'if-empty',
+  });
+  await lane.run();
+  await lane.expectEqual();
+  // A value that one format cannot bring would have been tried again in another way.
+  expect(lane.events.filter(({ level }) => level !== 'info')).toEqual([]);
+  expect(await lane.rejected()).toEqual([]);
 });
 
 test('bytes that are no characters never arrive as other ones: their table waits, the others go on', async () => {

@@ -297,6 +297,24 @@ export function multiplySamples(major: number, times: number, firstId: number, p
     from generate_series(1, ${times}) n cross join (select * from samples where id <= ${rows}) s`;
 }
 
+/** The types, and for each column above a table of its own: `only_NAME (id integer primary key, value …)`, empty. */
+export function singleSampleSchema(major: number): string {
+  const tables = sampleColumns(major).map(
+    ({ name, type }) => `create table only_${name} (id integer primary key, value ${quoteOdd(type)})`,
+  );
+  return [TYPES, ...tables].join(';\n');
+}
+
+/** Fills these tables, each with its column's values. */
+export function insertSingleSamples(major: number): string {
+  return sampleColumns(major)
+    .map(({ name, type, values }) => {
+      const rows = values.map((value, index) => `(${index}, (${value})::${quoteOdd(type)})`);
+      return `insert into only_${name} values ${rows.join(', ')}`;
+    })
+    .join(';\n');
+}
+
 function quoteOdd(type: string): string {
   return type.startsWith('odd ') ? `"${type.replaceAll('"', '""')}"` : type;
 }

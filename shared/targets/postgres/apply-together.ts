@@ -16,6 +16,7 @@ import {
   upsertStatement,
 } from './statements.ts';
 import { naming } from './naming.ts';
+import { rowFormat } from './row-format.ts';
 import { isFewOf } from '../../replicate/share-of-table.ts';
 import { parentsFirst } from '../../replicate/table-order.ts';
 
@@ -69,11 +70,12 @@ async function replaceRows(db: Connection, changes: RelationChanges, position: n
 /** While the old rows are found and deleted here, the source joins and reads the new ones until its buffers are full. */
 async function replaceAll(db: Connection, changes: RelationChanges, position: number): Promise<number> {
   const { plan } = changes;
-  const ahead = changes.rowsAhead?.();
+  const format = rowFormat(plan);
+  const ahead = changes.rowsAhead?.(format);
   try {
     const keys = await stageKeys(db, changes, position);
     const deleted = await deleteKeys(db, changes, keys);
-    const inserted = await db.copyIn(copyIntoTable(plan), ahead ?? changes.rows());
+    const inserted = await db.copyIn(copyIntoTable(plan, format), ahead ?? changes.rows(format));
     return Math.max(deleted, inserted);
   } catch (error) {
     ahead?.destroy();

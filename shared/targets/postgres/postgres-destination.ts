@@ -9,6 +9,7 @@ import { applyCarefully } from './apply-carefully.ts';
 import { applyInOrder, applyInReplicaRole } from './apply-together.ts';
 import { type ErrorScope, scopeOf } from '../../postgres/error-scope.ts';
 import { naming } from './naming.ts';
+import { rowFormat } from './row-format.ts';
 import { copyIntoTable } from './statements.ts';
 import { parentsFirst } from '../../replicate/table-order.ts';
 
@@ -52,9 +53,10 @@ export class PostgresDestination implements Destination {
     });
   }
 
-  async fill(changes: RelationChanges): Promise<number> {
+  async fill({ plan, rows }: RelationChanges): Promise<number> {
+    const format = rowFormat(plan);
     return await this.#transaction(() =>
-      naming(changes.plan, () => this.#db.copyIn(copyIntoTable(changes.plan), changes.rows())),
+      naming(plan, () => this.#db.copyIn(copyIntoTable(plan, format), rows(format))),
     );
   }
 

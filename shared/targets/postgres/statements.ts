@@ -5,6 +5,7 @@
 import type { Column } from '../../postgres/catalog.ts';
 import { quoteIdentifier, quoteRelation } from '../../postgres/identifiers.ts';
 import type { RelationPlan } from '../../replicate/relation-plan.ts';
+import type { RowFormat } from '../target.ts';
 
 /** MERGE came with Postgres 15. */
 const MERGE_SINCE = 150000;
@@ -75,8 +76,8 @@ function replaceKeepingStatement(plan: RelationPlan, incoming: string): string {
     where not exists (select from gone t where ${sameKey(plan)})`;
 }
 
-export function copyIntoTable(plan: RelationPlan): string {
-  return `copy ${quoteRelation(plan)} (${names(plan.columns)}) from stdin`;
+export function copyIntoTable(plan: RelationPlan, format: RowFormat): string {
+  return `copy ${quoteRelation(plan)} (${names(plan.columns)}) from stdin (format ${format})`;
 }
 
 /** Whether an update can set every column; otherwise rows have to be deleted and inserted. */
