@@ -52,6 +52,7 @@ export interface Table extends RelationName {
   readonly inherits: boolean;
   /** A logical-replication subscription of this database writes it. */
   readonly subscribed: boolean;
+  /** As the server's planner estimates it: by the size now and the rows per page at the last ANALYZE, or the columns' widths. */
   readonly estimatedRows: number;
   /** In the table's order, dropped ones left out. */
   readonly columns: readonly Column[];
@@ -69,17 +70,33 @@ export interface Table extends RelationName {
   readonly sizeBytes: number;
 }
 
+const PAGE_BYTES = `current_setting('block_size')::int8`;
+/** Header and line pointer of a row. */
+const ROW_OVERHEAD_BYTES = 28;
+/** The planner's guess for a value of no fixed width. Source: get_typavgwidth() in Postgres. */
+const USUAL_VALUE_BYTES = 32;
+
 /**
  * $1 schema names, $2 table names, pairwise. One row per table that exists, whatever its kind of storage.
  * Takes no locks beyond those of reading catalogs.
  */
 const DESCRIBE_TABLES = `
   with wanted as (
-    select c.oid, n.nspname, c.relname, c.relkind, c.relispartition, c.reltuples
+    select c.oid, n.nspname, c.relname, c.relkind, c.relispartition
     from unnest($1::text[], $2::text[]) as w(schema_name, table_name)
     join pg_namespace n on n.nspname = w.schema_name
     join pg_class c on c.relnamespace = n.oid and c.relname = w.table_name
     where c.relkind in ('r', 'p')
+  ),
+  leaf as (
+    select w.oid as root, l.reltuples, l.relpages, pg_relation_size(l.oid) / ${PAGE_BYTES} as pages
+    from wanted w
+    cross join lateral (
+      select w.oid as relid where w.relkind = 'r'
+      union all
+      select p.relid from pg_partition_tree(w.oid) p where w.relkind = 'p' and p.isleaf
+    ) tree
+    join pg_class l on l.oid = tree.relid
   )
   select w.oid::int8::text as oid, w.nspname as schema, w.relname as table,
     w.relkind = 'p' as partitioned,
@@ -87,15 +104,19 @@ const DESCRIBE_TABLES = `
     w.relkind = 'r' and not w.relispartition
       and exists (select from pg_inherits i where w.oid in (i.inhrelid, i.inhparent)) as inherits,
     exists (select from pg_subscription_rel s where s.srrelid = w.oid) as subscribed,
-    case when w.relkind = 'p'
-      then (
-        select coalesce(sum(greatest(l.reltuples, 0)), 0)
-        from pg_partition_tree(w.oid) p
-        join pg_class l on l.oid = p.relid
-        where p.isleaf
-      )
-      else greatest(w.reltuples, 0)
-    end::int8::text as "estimatedRows",
+    (
+      select coalesce(sum(case
+        when leaf.reltuples > 0 and leaf.relpages > 0 then leaf.reltuples / leaf.relpages * leaf.pages
+        else leaf.pages * ${PAGE_BYTES} / width.bytes
+      end), 0)
+      from leaf
+      cross join (
+        select ${ROW_OVERHEAD_BYTES} + sum(case when a.attlen > 0 then a.attlen else ${USUAL_VALUE_BYTES} end) as bytes
+        from pg_attribute a
+        where a.attrelid = w.oid and a.attnum > 0 and not a.attisdropped
+      ) width
+      where leaf.root = w.oid
+    )::int8::text as "estimatedRows",
     (
       select coalesce(json_agg(json_build_object(
         'name', a.attname,

@@ -82,7 +82,7 @@ function startWriting(lane: LaneFixture, seed: number): { stop(): Promise<number
   };
 }
 
-const RANGE = /^copy \(select .* from only "public"."(\w+)" t ?(where .*)?\) to stdout$/s;
+const RANGE = /^copy \(select .* from only "public"."(\w+)" t ?(where .*)?\) to stdout \(format \w+\)$/s;
 
 /** Fails if a chunk is read that does not begin exactly where the record says that the copy has come. */
 async function expectAtRecordedPlace(lane: LaneFixture, { sql }: Asked): Promise<boolean> {

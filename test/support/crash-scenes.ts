@@ -118,7 +118,7 @@ async function waiting({ source }: LaneFixture): Promise<number> {
  * 700 kB and no autovacuum.
  */
 export function smallChunks(table: string): string {
-  return `update pg_catalog.pg_class set reltuples = 1 where oid = '${table}'::regclass`;
+  return `update pg_catalog.pg_class set reltuples = 1, relpages = pg_relation_size(oid) / 8192 where oid = '${table}'::regclass`;
 }
 
 /**
