@@ -12,6 +12,8 @@ export interface InstalledTrigger {
   readonly on: RelationName;
   /** pg_trigger.tgenabled: `O` fires but not in the replica role, `A` always, `D` never, `R` only in the replica role. */
   readonly enabled: string;
+  /** Created with an argument: @see CaptureTrigger.rare */
+  readonly rare: boolean;
   /** The server made it on a partition from the parent's trigger. */
   readonly cloned: boolean;
 }
@@ -98,6 +100,7 @@ const READ_FUNCTIONS = `
         'name', t.tgname,
         'on', json_build_object('schema', n.nspname, 'table', c.relname),
         'enabled', t.tgenabled,
+        'rare', t.tgnargs > 0,
         'cloned', t.tgisinternal or coalesce(to_jsonb(t)->>'tgparentid', '0') <> '0'
       ) order by n.nspname, c.relname, t.tgname), '[]')
       from pg_trigger t

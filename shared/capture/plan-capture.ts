@@ -23,6 +23,7 @@ import {
   captureFunctionSql,
   captureTriggers,
   type CaptureSpec,
+  type CaptureTrigger,
   deltaTableSql,
   quoteCaptureFunction,
   quoteDelta,
@@ -31,7 +32,7 @@ import {
 import { CONTROL_SCHEMA, CONTROL_SCHEMA_VERSION, WAKE_CHANNEL } from './control-schema.ts';
 import { chooseDeltaNames } from './delta-name.ts';
 import { dropRelationSql, forgetPairSql } from './drop-relation.ts';
-import type { Installed, InstalledRelation, LaneName, TableFacts } from './installed.ts';
+import type { Installed, InstalledRelation, InstalledTrigger, LaneName, TableFacts } from './installed.ts';
 import { resolveRelations, selectRelations, type WantedRelation } from './wanted.ts';
 
 export interface PlanStep {
@@ -290,7 +291,7 @@ function firingSql(spec: NamedRelation, installed: InstalledRelation['triggers']
   const clones = spec.always
     ? triggers
         .filter(({ name }) => seesRows(name))
-        .flatMap(({ name }) => spec.partitions.map((on) => ({ name, on })))
+        .flatMap(({ name, rare }) => spec.partitions.map((on) => ({ name, on, rare })))
     : [];
   return [...triggers, ...clones].flatMap((trigger) => {
     const { name, on } = trigger;
@@ -354,13 +355,9 @@ function isSameLane(a: LaneName, b: LaneName): boolean {
   return a.sync === b.sync && a.destination === b.destination;
 }
 
-interface TriggerName {
-  readonly name: string;
-  readonly on: RelationName;
-}
-
-function isSameTrigger(a: TriggerName, b: TriggerName): boolean {
-  return a.name === b.name && a.on.schema === b.on.schema && a.on.table === b.on.table;
+function isSameTrigger(wanted: Omit<CaptureTrigger, 'sql'>, installed: InstalledTrigger): boolean {
+  const { name, on, rare } = installed;
+  return wanted.name === name && displayRelation(wanted.on) === displayRelation(on) && wanted.rare === rare;
 }
 
 function relationIs({ schema, table }: RelationName): string {

@@ -60,28 +60,32 @@ interface Candidate {
 
 /** Takes one step: decides on all tables that have just been asked for, or copies one chunk. */
 export async function runCopyStep(source: Connection, settings: CopySettings): Promise<CopyOutcome> {
-  const candidates = await planCandidates(source, settings);
-  const wanted = candidates.filter(({ copy }) => copy.state === 'wanted');
+  const open = settings.state.relations.filter(
+    ({ copy, hold }) => copy !== undefined && (hold === undefined || hold.due),
+  );
+  const wanted = open.filter(({ copy }) => copy?.state === 'wanted');
   if (wanted.length > 0) {
+    const candidates = await planCandidates(source, settings, wanted);
     try {
-      await prepareTables(source, settings, wanted);
+      await prepareTables(source, settings, candidates);
     } catch (error) {
-      return refusalOf(settings, wanted, asBucardoError(error));
+      return refusalOf(settings, candidates, asBucardoError(error));
     }
     return { kind: 'advanced', rows: 0, refused: 0 };
   }
-  const [next] = parentsFirst(candidates);
-  return next === undefined ? { kind: 'nothing to copy' } : await copyChunk(source, settings, next);
+  // Only foreign keys make it necessary to know all tables before one is chosen.
+  const choice = settings.destination.checksForeignKeys ? open : open.slice(0, 1);
+  const [next] = parentsFirst(await planCandidates(source, settings, choice));
+  if (next !== undefined) return await copyChunk(source, settings, next);
+  return choice.length === 0 ? { kind: 'nothing to copy' } : { kind: 'advanced', rows: 0, refused: 0 };
 }
 
 /** Relations with a copy to do that can be planned; those that cannot are held. */
 async function planCandidates(
   source: Connection,
-  { lane, destination, state }: CopySettings,
+  { lane, destination }: CopySettings,
+  open: readonly RelationState[],
 ): Promise<readonly Candidate[]> {
-  const open = state.relations.filter(
-    ({ copy, hold }) => copy !== undefined && (hold === undefined || hold.due),
-  );
   if (open.length === 0) return [];
   const [sourceTables, targetTables] = [await describeTables(source, open), await destination.describe(open)];
   const candidates: Candidate[] = [];

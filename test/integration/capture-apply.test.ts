@@ -165,13 +165,27 @@ describe('apply', () => {
       alter table bucardo.delta_public_t alter id type bigint;
       create trigger bucardo_capture_key after update on public.t
         for each row when (record_image_ne(row(old.id, old.code), row(new.id, new.code)))
-        execute function bucardo.capture_public_t();
+        execute function bucardo.capture_public_t('rare');
       commit`);
     expect((await planOf(database.url)).steps).toEqual([]);
     await db.run(`insert into t values (3000000000, 'abcdef')`);
     await db.run(`update t set code = 'moved' where id = 1`);
     expect(await deltasOf(db, 'delta_public_t')).toEqual(['1|abc', '3000000000|abcdef', '1|moved', '1|abc']);
     expect((await planOf(database.url)).steps).toEqual([]);
+  });
+
+  test('a trigger that was made again by hand without its argument is put right by apply', async () => {
+    const database = await createDatabase(`create table t (id int primary key)`);
+    await applySource(database.url);
+    const db = await database.app();
+    await db.script(`drop trigger bucardo_capture_key on t;
+      create trigger bucardo_capture_key after update on t
+        for each row when (record_image_ne(row(old.id), row(new.id))) execute function bucardo.capture_public_t()`);
+    expect((await planOf(database.url)).steps).toHaveLength(1);
+    await applySource(database.url);
+    expect((await planOf(database.url)).steps).toEqual([]);
+    await db.script(`insert into t values (1); update t set id = 2`);
+    expect(await deltasOf(db, 'delta_public_t')).toEqual(['1', '2', '1']);
   });
 
   test('a key column of a row-captured table that got a wider type is widened in the queue by apply', async () => {
