@@ -5,7 +5,7 @@
  * The order inside the function is the wake-up protocol's: deltas first (which assigns the transaction's id), then the
  * flag is read, then perhaps NOTIFY. A statement that touches no row gets neither an id nor a NOTIFY.
  *
- * What it costs, of the rate of single-row inserts by 16 clients on two shared cores: this 20 %; a row trigger 22 %; with
+ * What it costs, of the rate of single-row inserts by 16 clients on two shared cores: this 20 to 23 %; a row trigger 22 %; with
  * its conditions asked one by one 23 to 25 %; with Bucardo's NOTIFY in each statement 75 %. The pinned search_path and the index
  * make no difference that shows. One function serves all statements: Postgres compiles it
  * per trigger, so `changed_rows` may stand for old rows here and new rows there.
