@@ -22,6 +22,8 @@ export function pendingDeltas({ deltaName, mark, cut }: DeltaRange): string {
   return `(${beyond} union all select * from ${table} where txid in (${mark.running.join(', ')})${upTo})`;
 }
 
+type Range = Omit<DeltaRange, 'cut'>;
+
 export interface PendingCount {
   /** Deltas pending, counted up to one more than the bound. */
   readonly deltas: number;
@@ -29,13 +31,57 @@ export interface PendingCount {
   readonly cut: Txid | undefined;
 }
 
+const NONE_PENDING: PendingCount = { deltas: 0, cut: undefined };
+
+/** From so many relations on, planning to count them all takes longer than asking first which ones have something. */
+const MANY_RELATIONS = 20;
+
 /**
- * Counts pending deltas per relation, each up to `bound`, in one statement and one snapshot. Takes no locks. Ties are kept whole:
+ * Counts pending deltas per relation, each up to `bound`, in the caller's snapshot. Takes no locks. Ties are kept whole:
  * a transaction's deltas are never split, so the batch may exceed the bound by one transaction.
+ *
+ * @param ranges those that have the lane's mark have that very object
  */
 export async function countPending(
   source: Connection,
-  ranges: readonly Omit<DeltaRange, 'cut'>[],
+  ranges: readonly Range[],
+  { bound, laneMark }: { readonly bound: number; readonly laneMark: Snapshot },
+): Promise<readonly PendingCount[]> {
+  if (ranges.length < MANY_RELATIONS) return await countEach(source, ranges, bound);
+  const waiting = await findWaiting(source, ranges, laneMark);
+  const counts = await countEach(source, waiting, bound);
+  const found = new Map(waiting.map((range, position) => [range, counts[position]]));
+  return ranges.map((range) => found.get(range) ?? NONE_PENDING);
+}
+
+/**
+ * The ranges with a pending delta beyond the lane's mark, and all that have another one. The statement is the same as
+ * long as the relations are, so a session plans it a few times only: for a thousand of them that takes 170 ms.
+ */
+async function findWaiting(
+  source: Connection,
+  ranges: readonly Range[],
+  mark: Snapshot,
+): Promise<readonly Range[]> {
+  const sameMark = ranges.filter((range) => range.mark === mark);
+  if (sameMark.length === 0) return ranges;
+  const looks = sameMark.map(({ deltaName }, position) => {
+    const first = (condition: string): string =>
+      `(select txid from bucardo.${quoteIdentifier(deltaName)} where ${condition} order by txid limit 1)`;
+    return `select ${position} as position
+      where ${first('txid >= $1')} is not null or ${first('txid = any($2)')} is not null`;
+  });
+  const rows = await source.rowsPrepared<{ position: number }>(looks.join(' union all '), [
+    String(mark.xmax),
+    mark.running.map(String),
+  ]);
+  const waiting = new Set(rows.map(({ position }) => sameMark[position]));
+  return ranges.filter((range) => range.mark !== mark || waiting.has(range));
+}
+
+async function countEach(
+  source: Connection,
+  ranges: readonly Range[],
   bound: number,
 ): Promise<readonly PendingCount[]> {
   if (ranges.length === 0) return [];
@@ -55,7 +101,7 @@ export async function countPending(
 }
 
 /** As `pendingDeltas`, txid only, each range cut off early in index order. */
-function pendingInOrder({ deltaName, mark }: Omit<DeltaRange, 'cut'>, limit: number): string {
+function pendingInOrder({ deltaName, mark }: Range, limit: number): string {
   const table = `bucardo.${quoteIdentifier(deltaName)}`;
   const beyond = `(select txid from ${table} where txid >= ${mark.xmax} order by txid limit ${limit})`;
   if (mark.running.length === 0) return beyond;

@@ -93,7 +93,7 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
       ...attempted.map(({ deltaName, hold }) => ({ deltaName, mark: hold?.mark ?? state.mark })),
       truncations(state),
     ],
-    batchRows,
+    { bound: batchRows, laneMark: state.mark },
   );
   const cut = earliestCut(counts);
   const problems = new Map(failed);

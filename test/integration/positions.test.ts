@@ -72,6 +72,33 @@ describe('a transaction', () => {
     await catchUp(lane);
   });
 
+  test('arrives in a sync of many tables too, whether it was late or its table held', async () => {
+    const names = Array.from({ length: 40 }, (_, n) => `many_${String(n).padStart(2, '0')}`);
+    const tables = names.map((name) => `create table ${name} (id int primary key, note text)`).join(';');
+    const lane = await createLaneFixture({
+      schema: { source: tables, target: `${tables}; alter table many_00 drop note` },
+    });
+    const late = await lane.session(lane.sourceUrl);
+    await late.script(`begin; insert into many_11 values (1, 'late')`);
+    await lane.source.script(
+      `insert into many_00 values (1, 'held'); insert into many_22 values (1, 'first')`,
+    );
+    await lane.run();
+    expect((await lane.held()).map(({ table }) => table)).toEqual(['public.many_00']);
+    expect(await lane.target.rows(`select note from many_22`)).toEqual([{ note: 'first' }]);
+    // The same session again and again, with other marks.
+    for (let round = 2; round < 10; round += 1) {
+      await lane.source.script(`insert into ${names[29 + round]} values (${round}, 'again')`);
+      await lane.run();
+    }
+    await late.script('commit');
+    await lane.run();
+    expect(await lane.target.rows(`select note from many_11`)).toEqual([{ note: 'late' }]);
+    await lane.target.script(`alter table many_00 add note text`);
+    await lane.runLater();
+    await catchUp(lane);
+  });
+
   test('that is greater than a batch arrives whole', async () => {
     const lane = await tableLane(7);
     await lane.source.script(`
