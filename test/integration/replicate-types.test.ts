@@ -1,5 +1,6 @@
 /** Values of every type arrive bit for bit, whichever way they take. */
 import { describe, expect, inject, test } from 'vitest';
+import { startPostgres } from '../../shared/local/postgres-server.ts';
 import { createLaneFixture, type LaneFixture } from '../support/lane-fixture.ts';
 import {
   insertSamples,
@@ -119,6 +120,35 @@ test('each type in a table of its own, so that it travels in the format that it 
   // A value that one format cannot bring would have been tried again in another way.
   expect(lane.events.filter(({ level }) => level !== 'info')).toEqual([]);
   expect(await lane.rejected()).toEqual([]);
+});
+
+test('a value that an older server lacks never arrives as another one', async () => {
+  await using newest = await startPostgres();
+  const tables = `
+    create table amounts (id int primary key, amount numeric);
+    create table waits (id int primary key, wait interval)`;
+  const lane = await createLaneFixture({
+    sourceServer: newest,
+    schema: {
+      source: `${tables};
+        insert into amounts values (1, 1.5), (2, 'infinity'), (3, '-infinity');
+        insert into waits values (1, '1 day'), (2, 'infinity'), (3, '-infinity')`,
+      target: tables,
+    },
+    copy: 'if-empty',
+  });
+  await lane.run();
+  const refused = [['2'], ['3']];
+  const rejected = await lane.rejected();
+  const keysOf = (name: string) =>
+    rejected.filter(({ relation }) => relation === `public.${name}`).map(({ key }) => key);
+  // Since Postgres 14 and 17.
+  expect(keysOf('amounts')).toEqual(major < 14 ? refused : []);
+  expect(keysOf('waits')).toEqual(major < 17 ? refused : []);
+  if (major >= 14) await lane.expectEqual(['public.amounts']);
+  if (major >= 17) await lane.expectEqual(['public.waits']);
+  expect(await lane.target.rows('select id from amounts where amount = 1.5')).toEqual([{ id: 1 }]);
+  expect(await lane.target.rows(`select id from waits where wait = '1 day'`)).toEqual([{ id: 1 }]);
 });
 
 test('bytes that are no characters never arrive as other ones: their table waits, the others go on', async () => {
