@@ -2,59 +2,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BucardoError } from '../../shared/errors/bucardo-error.ts';
-import type { Column, Table, UniqueIndex } from '../../shared/postgres/catalog.ts';
+import type { Table } from '../../shared/postgres/catalog.ts';
 import { scopeOf } from '../../shared/postgres/error-scope.ts';
 import { fromDriverError } from '../../shared/postgres/errors.ts';
 import { chunkRows } from '../../shared/replicate/chunk-rows.ts';
 import { planRelation, type RelationPlan } from '../../shared/replicate/relation-plan.ts';
 import { retryDelaySeconds } from '../../shared/replicate/retry-delay.ts';
 import { parentsFirst } from '../../shared/replicate/table-order.ts';
+import { column, index, table } from '../support/described-tables.ts';
 
 const NAMES = { source: 'east', destination: 'reports' };
-
-function column(name: string, given: Partial<Column> = {}): Column {
-  return {
-    name,
-    type: 'integer',
-    castType: 'integer',
-    baseType: 'integer',
-    collate: '',
-    notNull: false,
-    hasDefault: false,
-    generated: false,
-    identity: 'none',
-    ...given,
-  };
-}
-
-function index(...names: readonly string[]): UniqueIndex {
-  const operators = { equals: 'operator(pg_catalog.=)', less: 'operator(pg_catalog.<)' };
-  return {
-    name: 'key',
-    primary: true,
-    columns: names.map((name) => ({ name, nullable: false, ...operators })),
-  };
-}
-
-function table(columns: readonly Column[], given: Partial<Table> = {}): Table {
-  return {
-    schema: 'public',
-    table: 'orders',
-    oid: 1,
-    partitioned: false,
-    isPartition: false,
-    inherits: false,
-    subscribed: false,
-    estimatedRows: 0,
-    columns,
-    keys: [index('id')],
-    uniqueConstraints: 1,
-    foreignKeys: [],
-    replaceable: true,
-    sizeBytes: 0,
-    ...given,
-  };
-}
 
 const CAPTURED = { schema: 'public', table: 'orders', deltaName: 'delta_public_orders', keyColumns: ['id'] };
 const ID = column('id', { notNull: true });

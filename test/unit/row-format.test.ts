@@ -1,41 +1,23 @@
 import { describe, expect, test } from 'vitest';
-import type { Column, Table } from '../../shared/postgres/catalog.ts';
+import type { Table } from '../../shared/postgres/catalog.ts';
 import { planRelation, type RelationPlan } from '../../shared/replicate/relation-plan.ts';
 import { rowFormat } from '../../shared/targets/postgres/row-format.ts';
+import { column, table } from '../support/described-tables.ts';
 
-function tableOf(castTypes: readonly string[]): Table {
-  const column = (name: string, castType: string): Column => ({
-    name,
-    type: castType,
-    castType,
-    baseType: castType,
-    collate: '',
-    notNull: true,
-    hasDefault: false,
-    generated: false,
-    identity: 'none',
-  });
-  const operators = { equals: 'operator(pg_catalog.=)', less: 'operator(pg_catalog.<)' };
-  return {
-    schema: 'public',
-    table: 'items',
-    oid: 1,
-    partitioned: false,
-    isPartition: false,
-    inherits: false,
-    subscribed: false,
-    estimatedRows: 0,
-    columns: [column('id', 'integer'), ...castTypes.map((type, index) => column(`c${index}`, type))],
-    keys: [{ name: 'key', primary: true, columns: [{ name: 'id', nullable: false, ...operators }] }],
-    uniqueConstraints: 1,
-    foreignKeys: [],
-    replaceable: true,
-    sizeBytes: 0,
-  };
+function tableOf(types: readonly string[]): Table {
+  return table([
+    column('id', { notNull: true }),
+    ...types.map((castType, index) => column(`c${index}`, { castType })),
+  ]);
 }
 
 function planFrom(source: readonly string[], target: readonly string[]): RelationPlan {
-  const captured = { schema: 'public', table: 'items', deltaName: 'delta_public_items', keyColumns: ['id'] };
+  const captured = {
+    schema: 'public',
+    table: 'orders',
+    deltaName: 'delta_public_orders',
+    keyColumns: ['id'],
+  };
   const names = { source: 'east', destination: 'reports' };
   return planRelation(captured, tableOf(source), tableOf(target), names);
 }
