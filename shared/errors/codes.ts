@@ -126,6 +126,14 @@ export const errorCodes = describe({
       'The key by which rows are replicated is not unique at the target, so rows could be doubled there.',
     remedy: 'Create a unique index on the named columns at the target.',
   },
+  'BUC-COPY-ACTS': {
+    title: 'Emptying the table would change others',
+    retry: 'later',
+    meaning:
+      'A copy begins by emptying the table at the target. Rows of another table there refer to it by a foreign key that would delete or change them (ON DELETE CASCADE, SET NULL or SET DEFAULT), and the target’s role cannot switch that off.',
+    remedy:
+      'Copy the tables together (`bucardo copy SYNC` without --table), or let the target’s role set session_replication_role.',
+  },
   'BUC-COLUMN-MISSING': {
     title: 'A column is missing at the target',
     retry: 'later',

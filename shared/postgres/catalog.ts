@@ -44,6 +44,19 @@ export interface ForeignKey {
   readonly deferrable: boolean;
 }
 
+/** A foreign key of another table, or of the table itself, that acts on its own rows when a row here is deleted. */
+export interface ActingKey {
+  /** The table whose rows are acted upon. */
+  readonly table: RelationName;
+  readonly action: 'cascade' | 'set null' | 'set default';
+  readonly columns: readonly {
+    readonly referring: string;
+    readonly referenced: string;
+    /** `referenced equals referring`, schema-qualified. */
+    readonly equals: string;
+  }[];
+}
+
 export interface Table extends RelationName {
   readonly oid: number;
   readonly partitioned: boolean;
@@ -66,6 +79,8 @@ export interface Table extends RelationName {
    * looks only at the end of the statement. The other actions would act on the referring rows.
    */
   readonly replaceable: boolean;
+  /** What deleting a row would do elsewhere. */
+  readonly actingKeys: readonly ActingKey[];
   /** Bytes on disk without indexes, TOAST included. */
   readonly sizeBytes: number;
 }
@@ -195,6 +210,28 @@ const DESCRIBE_TABLES = `
     not exists (
       select from pg_constraint f where f.confrelid = w.oid and f.contype = 'f' and f.confdeltype <> 'a'
     ) as replaceable,
+    (
+      select coalesce(json_agg(json_build_object(
+        'table', json_build_object('schema', rn.nspname, 'table', r.relname),
+        'action', case f.confdeltype when 'c' then 'cascade' when 'n' then 'set null' else 'set default' end,
+        'columns', (
+          select json_agg(json_build_object(
+            'referring', ra.attname,
+            'referenced', a.attname,
+            'equals', format('operator(%I.%s)', opn.nspname, op.oprname)
+          ) order by p.position)
+          from unnest(f.conkey, f.confkey, f.conpfeqop) with ordinality as p(referring, referenced, equals, position)
+          join pg_attribute ra on ra.attrelid = f.conrelid and ra.attnum = p.referring
+          join pg_attribute a on a.attrelid = f.confrelid and a.attnum = p.referenced
+          join pg_operator op on op.oid = p.equals
+          join pg_namespace opn on opn.oid = op.oprnamespace
+        )
+      ) order by f.conname), '[]')
+      from pg_constraint f
+      join pg_class r on r.oid = f.conrelid
+      join pg_namespace rn on rn.oid = r.relnamespace
+      where f.confrelid = w.oid and f.contype = 'f' and f.confdeltype in ('c', 'n', 'd') and f.conparentid = 0
+    ) as "actingKeys",
     case when w.relkind = 'p'
       then (select coalesce(sum(pg_table_size(p.relid)), 0) from pg_partition_tree(w.oid) p where p.isleaf)
       else pg_table_size(w.oid)

@@ -24,7 +24,7 @@ const OF_THE_LANE = new Set(
  * made up. It stops its own row, not the lane.
  */
 export function scopeOf({ code, sqlstate }: BucardoError): ErrorScope {
-  if (code === 'BUC-TOO-MANY-REFUSED') return 'relation';
+  if (code === 'BUC-TOO-MANY-REFUSED' || code === 'BUC-COPY-ACTS') return 'relation';
   // Node's own errors look like SQLSTATEs: EPERM.
   if (sqlstate === undefined || /^E[A-Z]+$/.test(sqlstate)) return 'lane';
   const known = BY_SQLSTATE[sqlstate] ?? BY_SQLSTATE[sqlstate.slice(0, 2)];

@@ -3,7 +3,7 @@
  * invent data, with an error that names the column.
  */
 import { BucardoError } from '../errors/bucardo-error.ts';
-import type { Column, KeyColumn, Table } from '../postgres/catalog.ts';
+import type { ActingKey, Column, KeyColumn, Table } from '../postgres/catalog.ts';
 import { displayRelation, type RelationName } from '../postgres/identifiers.ts';
 
 export interface PlannedKeyColumn extends KeyColumn {
@@ -25,6 +25,11 @@ export interface RelationPlan extends RelationName {
   readonly nullableKey: boolean;
   /** Columns that only the target has and that it does not compute: their values are to be kept. */
   readonly targetOnly: readonly Column[];
+  /**
+   * Foreign keys of the lane's own tables by which a deleted row would take others with it at the target. At the source these
+   * may have moved to another row, and what refers to them in turn has then not changed at all: nothing would bring it back.
+   */
+  readonly cascades: readonly ActingKey[];
 }
 
 /** One relation as the source's registry has it. */
@@ -34,7 +39,8 @@ export interface CapturedRelation extends RelationName {
 }
 
 /**
- * @param destination the target's name in the configuration, for errors
+ * @param names of the databases in the configuration, for errors
+ * @param laneRelations display names of all relations that the lane writes
  * @throws BUC-TABLE-MISSING, BUC-KEY-CHANGED, BUC-COLUMN-MISSING, BUC-COLUMN-REQUIRED, BUC-TARGET-NO-UNIQUE
  */
 export function planRelation(
@@ -42,6 +48,7 @@ export function planRelation(
   source: Table | undefined,
   target: Table | undefined,
   names: { readonly source: string; readonly destination: string },
+  laneRelations: ReadonlySet<string> = new Set(),
 ): RelationPlan {
   const relation = displayRelation(captured);
   if (source === undefined) throw new BucardoError('BUC-TABLE-MISSING', { database: names.source, relation });
@@ -96,6 +103,9 @@ export function planRelation(
     key,
     nullableKey: key.some(({ nullable }) => nullable),
     targetOnly: own.filter(({ generated }) => !generated),
+    cascades: target.actingKeys.filter(
+      ({ action, table }) => action === 'cascade' && laneRelations.has(displayRelation(table)),
+    ),
   };
 }
 

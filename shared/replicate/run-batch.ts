@@ -97,7 +97,7 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
   );
   const cut = earliestCut(counts);
   const problems = new Map(failed);
-  const planned = await planShares(source, settings, sharesOf(attempted, counts, state), problems);
+  const planned = await planShares(source, settings, state, sharesOf(attempted, counts, state), problems);
 
   let applied: Applied = { rows: 0, refused: [] };
   if (planned.length > 0) {
@@ -155,6 +155,7 @@ interface Planned {
 async function planShares(
   source: Connection,
   { lane, destination }: BatchSettings,
+  state: LaneState,
   shares: readonly Share[],
   problems: Map<string, BucardoError>,
 ): Promise<readonly Planned[]> {
@@ -164,11 +165,13 @@ async function planShares(
     describeTables(source, relations),
     destination.describe(relations),
   ]);
+  const laneRelations = new Set(state.relations.map(displayRelation));
+  const names = { source: lane.source, destination: lane.destination };
   return shares.flatMap((share) => {
     const name = displayRelation(share.relation);
     try {
-      const names = { source: lane.source, destination: lane.destination };
-      const plan = planRelation(share.relation, sourceTables.get(name), targetTables.get(name), names);
+      const [inSource, inTarget] = [sourceTables.get(name), targetTables.get(name)];
+      const plan = planRelation(share.relation, inSource, inTarget, names, laneRelations);
       return [{ plan, share }];
     } catch (error) {
       problems.set(name, asBucardoError(error));

@@ -83,17 +83,19 @@ export async function runCopyStep(source: Connection, settings: CopySettings): P
 /** Relations with a copy to do that can be planned; those that cannot are held. */
 async function planCandidates(
   source: Connection,
-  { lane, destination }: CopySettings,
+  { lane, destination, state }: CopySettings,
   open: readonly RelationState[],
 ): Promise<readonly Candidate[]> {
   if (open.length === 0) return [];
   const [sourceTables, targetTables] = [await describeTables(source, open), await destination.describe(open)];
+  const laneRelations = new Set(state.relations.map(displayRelation));
+  const names = { source: lane.source, destination: lane.destination };
   const candidates: Candidate[] = [];
   for (const relation of open) {
     const name = displayRelation(relation);
     try {
-      const names = { source: lane.source, destination: lane.destination };
-      const plan = planRelation(relation, sourceTables.get(name), targetTables.get(name), names);
+      const [inSource, inTarget] = [sourceTables.get(name), targetTables.get(name)];
+      const plan = planRelation(relation, inSource, inTarget, names, laneRelations);
       if (relation.copy !== undefined) candidates.push({ relation, copy: relation.copy, plan });
     } catch (error) {
       await holdCopy(source, lane, relation, asBucardoError(error), (relation.hold?.attempts ?? 0) + 1);

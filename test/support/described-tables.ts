@@ -40,6 +40,7 @@ export function table(columns: readonly Column[], given: Partial<Table> = {}): T
     uniqueConstraints: 1,
     foreignKeys: [],
     replaceable: true,
+    actingKeys: [],
     sizeBytes: 0,
     ...given,
   };

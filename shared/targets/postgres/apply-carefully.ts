@@ -15,8 +15,9 @@ import { displayRelation } from '../../postgres/identifiers.ts';
 import type { Applied, RefusedRow, RelationChanges } from '../target.ts';
 import { scopeOf } from '../../postgres/error-scope.ts';
 import { stageAsText, type TextStage } from './incoming.ts';
+import { deleteGone, stillReferredTo } from './delete-gone.ts';
 import { naming } from './naming.ts';
-import { canUpsert, deleteStatement, replaceStatement, upsertStatement } from './statements.ts';
+import { anyLeft, canUpsert, deleteStatement, replaceStatement, upsertStatement } from './statements.ts';
 import { parentsFirst } from '../../replicate/table-order.ts';
 
 /** More refused rows than this, and the cause is not in the rows: looking for each of them would take hours. */
@@ -134,20 +135,27 @@ async function tryRows(
   replicaRole: boolean,
 ): Promise<BucardoError | undefined> {
   const { plan } = stage;
-  const incoming = stage.numbered(kind);
-  const attempts =
-    kind === 'gone'
-      ? [deleteStatement(plan, incoming)]
-      : [
-          ...(canUpsert(plan) ? [upsertStatement(plan, incoming, db.serverVersion)] : []),
-          // Values that rows have swapped among each other get in only when all old ones are out of the way.
-          ...(replicaRole || plan.target.replaceable ? [replaceStatement(plan, incoming)] : []),
-        ];
+  const from = stage.numbered(kind);
+  const run = (sql: string): Promise<number> => db.run(sql, [numbers]);
+  const ask = async (sql: string): Promise<boolean> => (await db.row<{ left: boolean }>(sql, [numbers])).left;
+  const deletion = (): Promise<number> =>
+    replicaRole
+      ? run(deleteStatement(plan, from))
+      : deleteGone(plan, { database: db.database, from, run, ask });
+  const mayReplace = replicaRole || plan.target.replaceable;
+  const upsertion = (): Promise<number> => run(upsertStatement(plan, from, db.serverVersion));
+  const replacement = async (): Promise<number> => {
+    if (!mayReplace && (await ask(anyLeft(plan, from)))) throw stillReferredTo(plan, db.database);
+    return await run(replaceStatement(plan, from));
+  };
+  // Values that rows have swapped among each other get in only when all old ones are out of the way.
+  const writing = canUpsert(plan) ? [upsertion, ...(mayReplace ? [replacement] : [])] : [replacement];
+  const attempts = kind === 'gone' ? [deletion] : writing;
   let refusal: BucardoError | undefined;
-  for (const statement of attempts) {
+  for (const attempt of attempts) {
     await db.script('savepoint rows');
     try {
-      await db.run(statement, [numbers]);
+      await attempt();
       await db.script('release savepoint rows');
       return undefined;
     } catch (error) {
@@ -157,12 +165,7 @@ async function tryRows(
       refusal = known;
     }
   }
-  return (
-    refusal ??
-    new BucardoError('BUC-ROW-REFUSED', {
-      detail: 'its rows can only be replaced, and a foreign key with an action of its own refers to them',
-    })
-  );
+  return refusal;
 }
 
 async function refusedRows(db: Connection, { stage, refused }: Rest): Promise<readonly RefusedRow[]> {

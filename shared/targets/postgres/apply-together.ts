@@ -9,12 +9,15 @@ import type { Connection } from '../../postgres/connection.ts';
 import type { RelationChanges } from '../target.ts';
 import { type Incoming, loadChanges, type Part, SMALL_ROWS, stageKeys } from './incoming.ts';
 import {
+  anyLeft,
   canUpsert,
   deleteStatement,
   copyIntoTable,
   replaceStatement,
   upsertStatement,
 } from './statements.ts';
+import type { RelationPlan } from '../../replicate/relation-plan.ts';
+import { deleteGone, stillReferredTo } from './delete-gone.ts';
 import { naming } from './naming.ts';
 import { rowFormat } from './row-format.ts';
 import { isFewOf } from '../../replicate/share-of-table.ts';
@@ -47,11 +50,15 @@ export async function applyInOrder(
   const children = parents.toReversed();
   let rows = 0;
   const deletes = async (): Promise<void> => {
-    for (const { plan, gone } of children)
-      rows += await naming(plan, () => run(db, gone, deleteStatement(plan, gone.from)));
+    for (const { plan, gone } of children) rows += await naming(plan, () => deleteGoneRows(db, plan, gone));
   };
   const upserts = async (): Promise<void> => {
-    for (const incoming of parents) rows += await naming(incoming.plan, () => upsert(db, incoming));
+    for (const incoming of parents) {
+      rows += await naming(incoming.plan, async () => {
+        await expectNoAction(db, incoming);
+        return await upsert(db, incoming);
+      });
+    }
   };
   for (const step of order === 'deletes first' ? [deletes, upserts] : [upserts, deletes]) await step();
   return rows;
@@ -102,6 +109,23 @@ async function upsert(db: Connection, { plan, present }: Incoming): Promise<numb
     ? upsertStatement(plan, present.from, db.serverVersion)
     : replaceStatement(plan, present.from);
   return await run(db, present, statement);
+}
+
+/** Rows that can only be deleted and inserted again must not be there yet if a foreign key would act on the deletion. */
+async function expectNoAction(db: Connection, { plan, present }: Incoming): Promise<void> {
+  if (present.empty || canUpsert(plan) || plan.target.replaceable) return;
+  const { left } = await db.row<{ left: boolean }>(anyLeft(plan, present.from), present.values);
+  if (left) throw stillReferredTo(plan, db.database);
+}
+
+async function deleteGoneRows(db: Connection, plan: RelationPlan, gone: Part): Promise<number> {
+  if (gone.empty) return 0;
+  return await deleteGone(plan, {
+    database: db.database,
+    from: gone.from,
+    run: (sql) => run(db, gone, sql),
+    ask: async (sql) => (await db.row<{ left: boolean }>(sql, gone.values)).left,
+  });
 }
 
 /** Small statements have the same text whatever their rows, so the server plans them once per session. */

@@ -2,7 +2,12 @@
 import { asBucardoError, BucardoError } from '../../errors/bucardo-error.ts';
 import { describeTables, type Table } from '../../postgres/catalog.ts';
 import type { Connection } from '../../postgres/connection.ts';
-import { quoteRelation, type RelationName } from '../../postgres/identifiers.ts';
+import {
+  displayRelation,
+  quoteIdentifier,
+  quoteRelation,
+  type RelationName,
+} from '../../postgres/identifiers.ts';
 import type { RelationPlan } from '../../replicate/relation-plan.ts';
 import type { Applied, ApplyMode, Destination, RelationChanges } from '../target.ts';
 import { applyCarefully } from './apply-carefully.ts';
@@ -70,10 +75,32 @@ export class PostgresDestination implements Destination {
   async empty(plans: readonly RelationPlan[]): Promise<void> {
     await this.#transaction(async () => {
       if (await this.#truncated(plans)) return;
+      if (!this.#replicaRole) await this.#expectNoAction(plans);
       const children = parentsFirst(plans.map((plan) => ({ plan }))).toReversed();
       for (const { plan } of children)
         await naming(plan, () => this.#db.run(`delete from ${quoteRelation(plan)}`));
     });
+  }
+
+  /** Rows of other tables must not be deleted or changed with those of `plans`: nothing would bring them back. */
+  async #expectNoAction(plans: readonly RelationPlan[]): Promise<void> {
+    const emptied = new Set(plans.map(displayRelation));
+    for (const plan of plans) {
+      for (const { table, columns } of plan.target.actingKeys.filter(
+        (key) => !emptied.has(displayRelation(key.table)),
+      )) {
+        const refers = columns.map(({ referring }) => `${quoteIdentifier(referring)} is not null`);
+        const { acts } = await this.#db.row<{ acts: boolean }>(
+          `select exists (select from ${quoteRelation(table)} where ${refers.join(' and ')}) as acts`,
+        );
+        if (!acts) continue;
+        throw new BucardoError('BUC-COPY-ACTS', {
+          database: this.#db.database,
+          relation: displayRelation(plan),
+          detail: `${displayRelation(table)} refers to it`,
+        });
+      }
+    }
   }
 
   /** TRUNCATE is faster by far, but needs a right of its own and refuses tables that others refer to. */

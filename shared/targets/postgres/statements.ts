@@ -3,7 +3,12 @@
  * the target's names and types. Pure.
  */
 import type { Column } from '../../postgres/catalog.ts';
-import { quoteIdentifier, quoteRelation } from '../../postgres/identifiers.ts';
+import {
+  displayRelation,
+  quoteIdentifier,
+  quoteRelation,
+  type RelationName,
+} from '../../postgres/identifiers.ts';
 import type { RelationPlan } from '../../replicate/relation-plan.ts';
 import type { RowFormat } from '../target.ts';
 
@@ -19,6 +24,29 @@ export function changeColumns(plan: RelationPlan): readonly Column[] {
 /** Target rows of the keys in `incoming` are deleted. NULL equals NULL in keys that may be NULL. */
 export function deleteStatement(plan: RelationPlan, incoming: string): string {
   return `delete from ${target(plan)} t using ${incoming} s where ${sameKey(plan)}`;
+}
+
+/** As above, but for rows that would take others with them: these stay until nothing refers to them any more. */
+export function deleteUnreferred(plan: RelationPlan, incoming: string): string {
+  const unreferred = plan.cascades.map(({ table, columns }) => {
+    const refers = columns.map(
+      ({ referring, referenced, equals }) =>
+        `t.${quoteIdentifier(referenced)} ${equals} c.${quoteIdentifier(referring)}`,
+    );
+    // A row that refers to itself does not hold itself.
+    const other = isItself(plan, table) ? ['(c.tableoid, c.ctid) <> (t.tableoid, t.ctid)'] : [];
+    return ` and not exists (select from ${quoteRelation(table)} c where ${[...refers, ...other].join(' and ')})`;
+  });
+  return `${deleteStatement(plan, incoming)}${unreferred.join('')}`;
+}
+
+/** Whether some key in `incoming` still has a row: column `left`. */
+export function anyLeft(plan: RelationPlan, incoming: string): string {
+  return `select exists (select from ${target(plan)} t join ${incoming} s on ${sameKey(plan)}) as "left"`;
+}
+
+export function isItself(plan: RelationPlan, table: RelationName): boolean {
+  return displayRelation(plan) === displayRelation(table);
 }
 
 /**
