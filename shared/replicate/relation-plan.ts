@@ -26,10 +26,11 @@ export interface RelationPlan extends RelationName {
   /** Columns that only the target has and that it does not compute: their values are to be kept. */
   readonly targetOnly: readonly Column[];
   /**
-   * Foreign keys of the lane's own tables by which a deleted row would take others with it at the target. At the source these
-   * may have moved to another row, and what refers to them in turn has then not changed at all: nothing would bring it back.
+   * Foreign keys of the lane's own tables that would do harm at the target when a row is deleted. Those that cascade: rows may
+   * have moved away from it at the source, and what refers to them in turn has then not changed at all, so nothing would
+   * bring it back. Those that change the referring row's key: no delta speaks of a row with the new one.
    */
-  readonly cascades: readonly ActingKey[];
+  readonly guardingKeys: readonly ActingKey[];
 }
 
 /** One relation as the source's registry has it. */
@@ -40,7 +41,7 @@ export interface CapturedRelation extends RelationName {
 
 /**
  * @param names of the databases in the configuration, for errors
- * @param laneRelations display names of all relations that the lane writes
+ * @param laneKeys key columns of all relations that the lane writes, by display name
  * @throws BUC-TABLE-MISSING, BUC-KEY-CHANGED, BUC-COLUMN-MISSING, BUC-COLUMN-REQUIRED, BUC-TARGET-NO-UNIQUE
  */
 export function planRelation(
@@ -48,7 +49,7 @@ export function planRelation(
   source: Table | undefined,
   target: Table | undefined,
   names: { readonly source: string; readonly destination: string },
-  laneRelations: ReadonlySet<string> = new Set(),
+  laneKeys: ReadonlyMap<string, readonly string[]> = new Map(),
 ): RelationPlan {
   const relation = displayRelation(captured);
   if (source === undefined) throw new BucardoError('BUC-TABLE-MISSING', { database: names.source, relation });
@@ -103,9 +104,13 @@ export function planRelation(
     key,
     nullableKey: key.some(({ nullable }) => nullable),
     targetOnly: own.filter(({ generated }) => !generated),
-    cascades: target.actingKeys.filter(
-      ({ action, table }) => action === 'cascade' && laneRelations.has(displayRelation(table)),
-    ),
+    guardingKeys: target.actingKeys.filter(({ action, table, columns: acting }) => {
+      const keyColumns = laneKeys.get(displayRelation(table));
+      return (
+        keyColumns !== undefined &&
+        (action === 'cascade' || acting.some(({ referring }) => keyColumns.includes(referring)))
+      );
+    }),
   };
 }
 

@@ -165,13 +165,13 @@ async function planShares(
     describeTables(source, relations),
     destination.describe(relations),
   ]);
-  const laneRelations = new Set(state.relations.map(displayRelation));
+  const laneKeys = new Map(state.relations.map((one) => [displayRelation(one), one.keyColumns]));
   const names = { source: lane.source, destination: lane.destination };
   return shares.flatMap((share) => {
     const name = displayRelation(share.relation);
     try {
       const [inSource, inTarget] = [sourceTables.get(name), targetTables.get(name)];
-      const plan = planRelation(share.relation, inSource, inTarget, names, laneRelations);
+      const plan = planRelation(share.relation, inSource, inTarget, names, laneKeys);
       return [{ plan, share }];
     } catch (error) {
       problems.set(name, asBucardoError(error));

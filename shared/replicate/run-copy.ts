@@ -88,14 +88,14 @@ async function planCandidates(
 ): Promise<readonly Candidate[]> {
   if (open.length === 0) return [];
   const [sourceTables, targetTables] = [await describeTables(source, open), await destination.describe(open)];
-  const laneRelations = new Set(state.relations.map(displayRelation));
+  const laneKeys = new Map(state.relations.map((one) => [displayRelation(one), one.keyColumns]));
   const names = { source: lane.source, destination: lane.destination };
   const candidates: Candidate[] = [];
   for (const relation of open) {
     const name = displayRelation(relation);
     try {
       const [inSource, inTarget] = [sourceTables.get(name), targetTables.get(name)];
-      const plan = planRelation(relation, inSource, inTarget, names, laneRelations);
+      const plan = planRelation(relation, inSource, inTarget, names, laneKeys);
       if (relation.copy !== undefined) candidates.push({ relation, copy: relation.copy, plan });
     } catch (error) {
       await holdCopy(source, lane, relation, asBucardoError(error), (relation.hold?.attempts ?? 0) + 1);

@@ -204,6 +204,28 @@ describe('where the target acts on referring rows', () => {
     expect(await lane.rejected()).toEqual([]);
   });
 
+  test('a row whose key would be set to NULL with its parent’s deletion is deleted itself', async () => {
+    const lane = await createLaneFixture({
+      schema: `
+        create table customers (id int primary key, note text);
+        create table tags (customer int references customers on delete set null, word text not null);
+        create unique index on tags (customer, word)`,
+      targetRole: 'writer',
+      batchRows: 1,
+    });
+    await lane.source.script(
+      `insert into customers values (1), (2); insert into tags values (1, 'red'), (2, 'blue')`,
+    );
+    await lane.run();
+    await lane.source.script(`update customers set note = 'seen' where id = 1`);
+    await lane.source.script(`delete from tags where customer = 1`);
+    await lane.source.script(`delete from customers where id in (1, 2)`);
+    await lane.run();
+    await lane.expectEqual();
+    expect(await lane.target.rows(`select * from tags`)).toEqual([{ customer: null, word: 'blue' }]);
+    expect(await lane.rejected()).toEqual([]);
+  });
+
   test('rows that can only be replaced lose no child; new ones arrive', async () => {
     const lane = await createLaneFixture({
       schema: `

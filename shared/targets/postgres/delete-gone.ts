@@ -2,7 +2,8 @@
  * Deletes rows that are gone at the source where foreign keys act. A row there takes with it, by ON DELETE CASCADE, whatever
  * refers to it at the target now; at the source that may have moved to another row before, by a change that comes later in
  * the batch or in a later one. Only the row that moved has a delta, and not what refers to it in turn, so that would be lost.
- * Hence a row of the lane's tables is deleted only when no row of the lane's tables would go with it.
+ * SET NULL is as bad where it changes the key of the row that refers: no delta knows that row. Hence a row is deleted
+ * only when no row of the lane's tables would be harmed by it.
  */
 import { BucardoError } from '../../errors/bucardo-error.ts';
 import { displayRelation } from '../../postgres/identifiers.ts';
@@ -27,11 +28,11 @@ export async function deleteGone(
   plan: RelationPlan,
   { database, from, run, ask }: KeyStatements,
 ): Promise<number> {
-  if (plan.cascades.length === 0) return await run(deleteStatement(plan, from));
+  if (plan.guardingKeys.length === 0) return await run(deleteStatement(plan, from));
   const statement = deleteUnreferred(plan, from);
   let deleted = await run(statement);
   // A table that refers to itself: leaves first, then what has become a leaf.
-  if (plan.cascades.some(({ table }) => isItself(plan, table))) {
+  if (plan.guardingKeys.some(({ table }) => isItself(plan, table))) {
     for (let more = deleted; more > 0; deleted += more) more = await run(statement);
   }
   if (!(await ask(anyLeft(plan, from)))) return deleted;

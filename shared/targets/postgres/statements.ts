@@ -26,9 +26,9 @@ export function deleteStatement(plan: RelationPlan, incoming: string): string {
   return `delete from ${target(plan)} t using ${incoming} s where ${sameKey(plan)}`;
 }
 
-/** As above, but for rows that would take others with them: these stay until nothing refers to them any more. */
+/** As above, but for rows whose deletion would harm others: these stay until nothing refers to them any more. */
 export function deleteUnreferred(plan: RelationPlan, incoming: string): string {
-  const unreferred = plan.cascades.map(({ table, columns }) => {
+  const unreferred = plan.guardingKeys.map(({ table, columns }) => {
     const refers = columns.map(
       ({ referring, referenced, equals }) =>
         `t.${quoteIdentifier(referenced)} ${equals} c.${quoteIdentifier(referring)}`,
