@@ -22,8 +22,12 @@ export async function readGoal(source: Connection): Promise<Goal> {
 
 const LOOK_EVERY_MS = 100;
 
+/** A row that a batch refused is made pending again three times, each time behind everything else; one look more. */
+const MOST_EXTENSIONS = 4;
+
 /**
- * Resolves when nothing of `goal` is pending and no copy is unfinished.
+ * Resolves when nothing of `goal` is pending and no copy is unfinished. As long as rows are parked the goal moves on: they may
+ * be pending again, under ids that it does not have.
  * @throws BUC-NOT-APPLIED, BUC-LANE-NOT-DONE with the lane's error, or when the time is up
  */
 export async function waitForLane(
@@ -33,11 +37,18 @@ export async function waitForLane(
   timeoutSeconds: number,
 ): Promise<void> {
   const deadlineMs = Date.now() + timeoutSeconds * 1000;
+  let reached = goal;
+  let extensions = 0;
   for (;;) {
     const look = await readLane(source, lane, goal);
     if (look.error !== null) throw notDone(lane, look.error);
     if (look.held !== null) throw notDone(lane, look.held);
-    if (!look.copying && !(await isWaiting(source, look, goal))) return;
+    if (!look.copying && !(await isWaiting(source, look, reached))) {
+      if (!look.parked || extensions === MOST_EXTENSIONS) return;
+      extensions += 1;
+      reached = await readGoal(source);
+      continue;
+    }
     if (Date.now() > deadlineMs) throw notDone(lane, `not finished after ${timeoutSeconds} seconds`);
     await sleep(LOOK_EVERY_MS);
   }
@@ -48,6 +59,7 @@ interface Look {
   readonly error: string | null;
   readonly held: string | null;
   readonly copying: boolean;
+  readonly parked: boolean;
   readonly deltaNames: readonly string[];
 }
 
@@ -58,6 +70,7 @@ async function readLane(source: Connection, { sync, destination }: Lane, { at }:
         where (s.sync, s.destination) = ($1, $2) and s.error_at > $3::timestamptz) as error,
        (select min(h.error_detail) from bucardo.held_relation h where (h.sync, h.destination) = ($1, $2)) as held,
        exists (select from bucardo.copy c where (c.sync, c.destination) = ($1, $2)) as copying,
+       exists (select from bucardo.rejected_row j where (j.sync, j.destination) = ($1, $2)) as parked,
        array(select r.delta_name from bucardo.sync_relation sr join bucardo.relation r using (schema_name, table_name)
              where sr.sync = $1) as "deltaNames"
      from bucardo.progress p where (p.sync, p.destination) = ($1, $2)`,
