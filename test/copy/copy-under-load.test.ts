@@ -32,6 +32,10 @@ const FILLED = `
   insert into word select case when n % 2 = 0 then 'Word ' else 'word ' end || md5(n::text), n, repeat('x', 100)
     from generate_series(1, ${ROWS}) n`;
 
+const COUNTED = `
+  select ((select count(*) from parent) + (select count(*) from child) + (select count(*) from pair)
+    + (select count(*) from thing) + (select count(*) from word))::int as rows`;
+
 /** One small transaction of an application. Some fail, as applications' do. */
 function change(random: Random): string {
   const n = 1 + random.below(ROWS);
@@ -148,10 +152,9 @@ test(`a copy under load, killed at random places, ends equal and repeats no reco
   let chunks = 0;
   let seenWhileFilling = 0;
   for (let kill = 0; kill < KILLS; kill += 1) {
-    const run = await killOnce(lane, proxy, 20 + random.below(140));
+    const run = await killOnce(lane, proxy, 60 + random.below(140));
     chunks += run.chunks;
-    const { rows } = await lane.target.row<{ rows: number }>('select count(*)::int as rows from parent');
-    seenWhileFilling = Math.max(seenWhileFilling, rows);
+    seenWhileFilling = Math.max(seenWhileFilling, (await lane.target.row<{ rows: number }>(COUNTED)).rows);
     if (!run.killed) break;
   }
   const committed = await Promise.all(writers.map((writer) => writer.stop()));
