@@ -63,6 +63,8 @@ export interface CaptureInput {
   /** By `displayRelation`. */
   readonly facts: ReadonlyMap<string, TableFacts>;
   readonly installed: Installed;
+  /** Only adds; what the configuration no longer has stays as it is. */
+  readonly additive?: boolean | undefined;
 }
 
 export function planCapture(input: CaptureInput): CapturePlan {
@@ -74,20 +76,30 @@ export function planCapture(input: CaptureInput): CapturePlan {
 
   const lanes = syncs.flatMap(lanesOfSync);
   const staying = installed.lanes.filter((lane) => lanes.some((wanted) => isSameLane(wanted, lane)));
-  // A relation with a problem is still wanted: nothing of it is dropped.
-  const wantedNames = new Set(selected.map(displayRelation));
   const specs = withDeltaNames(resolved.relations, installed, database.wake);
   return {
     problems,
     steps: [
       ...controlSteps(database.name, installed),
-      ...installed.lanes.filter((lane) => !staying.includes(lane)).map(unregisterStep),
-      ...installed.relations.filter((relation) => !wantedNames.has(displayRelation(relation))).map(dropStep),
-      ...forgetSteps(installed, selected),
+      ...(input.additive === true ? [] : removalSteps(installed, staying, selected)),
       ...specs.flatMap((spec) => relationSteps(spec, installed, staying, syncs)),
       ...syncs.flatMap((sync) => registerSteps(sync, specs, staying)),
     ],
   };
+}
+
+/** A relation with a problem is still selected: nothing of it is dropped. */
+function removalSteps(
+  installed: Installed,
+  staying: readonly LaneName[],
+  selected: readonly (RelationName & { syncs: readonly string[] })[],
+): readonly PlanStep[] {
+  const wantedNames = new Set(selected.map(displayRelation));
+  return [
+    ...installed.lanes.filter((lane) => !staying.includes(lane)).map(unregisterStep),
+    ...installed.relations.filter((relation) => !wantedNames.has(displayRelation(relation))).map(dropStep),
+    ...forgetSteps(installed, selected),
+  ];
 }
 
 function databaseProblems(database: string, installed: Installed): readonly BucardoError[] {

@@ -10,6 +10,8 @@ export interface SourceRequest {
   readonly database: Database;
   /** All syncs of the configuration, or those of this source. */
   readonly syncs: readonly Sync[];
+  /** Only adds; what the configuration no longer has stays as it is. Default: it is taken away. */
+  readonly additive?: boolean;
 }
 
 export interface SourcePlan extends CapturePlan {
@@ -27,5 +29,5 @@ export async function planSource(db: Connection, request: SourceRequest): Promis
     db,
     [...tables.values()].map(({ oid }) => oid),
   );
-  return { request, ...planCapture({ database, syncs, existing, tables, facts, installed }) };
+  return { request, ...planCapture({ database, syncs, existing, tables, facts, installed, additive: request.additive }) };
 }

@@ -6,10 +6,10 @@ import type { ValueRef } from './types.ts';
 export function urlProblem(input: unknown): string | undefined {
   if (typeof input === 'string') return plainUrlProblem(input);
   if (input === undefined) {
-    return "is missing; write env('NAME'), secret('id') or a URL without a password (process.env.NAME is read too early: env('NAME') is looked up when it is needed)";
+    return "is missing; write env('NAME'), secret('id'), parameter('name') or a URL without a password (process.env.NAME is read too early: env('NAME') is looked up when it is needed)";
   }
   if (isReferenceLike(input)) return referenceProblem(input);
-  return `must be env('NAME'), secret('id') or a URL without a password, not ${kindOf(input)}`;
+  return `must be env('NAME'), secret('id'), parameter('name') or a URL without a password, not ${kindOf(input)}`;
 }
 
 /** Whether a connection URL is one that Postgres understands. Says nothing of passwords. */
@@ -20,7 +20,7 @@ function isPostgresUrl(text: string): boolean {
 function plainUrlProblem(text: string): string | undefined {
   const url = parseUrl(text);
   if (url === undefined ? looksLikePassword(text) : holdsPassword(url)) {
-    return "holds a password, which must not be in the file; put the URL into an environment variable or a secret and write env('NAME') or secret('id')";
+    return "holds a password, which must not be in the file; put the URL into an environment variable or a secret and write env('NAME'), secret('id') or parameter('name')";
   }
   if (url === undefined) return 'cannot be read as a URL; write postgres://USER@HOST:PORT/DATABASE';
   if (!isPostgresUrl(text)) return 'is no Postgres URL; it must begin with postgres:// or postgresql://';
@@ -56,8 +56,15 @@ function referenceProblem(reference: Readonly<Record<keyof Reference, unknown>>)
         return "has a field that is no name; write secret('id', { field: 'url' })";
       return undefined;
     }
+    case 'parameter':
+      // Source: Parameter Store's rule for names; ARNs add the colon.
+      return typeof reference.name === 'string' &&
+        /^[\w/.:-]{1,2048}$/.test(reference.name) &&
+        !isUrl(reference.name)
+        ? undefined
+        : "names no parameter; parameter() takes a parameter's name or ARN, such as parameter('/bucardo/east')";
     default:
-      return "is no reference; write env('NAME') or secret('id')";
+      return "is no reference; write env('NAME'), secret('id') or parameter('name')";
   }
 }
 
@@ -82,7 +89,7 @@ function parseUrl(text: string): URL | undefined {
 
 /** What a reference is called in messages: never its value. */
 export function describeReference(reference: ValueRef): string {
-  if (reference.kind === 'env') return `env('${reference.name}')`;
+  if (reference.kind !== 'secret') return `${reference.kind}('${reference.name}')`;
   return reference.field === undefined
     ? `secret('${reference.id}')`
     : `secret('${reference.id}', { field: '${reference.field}' })`;

@@ -1,10 +1,12 @@
 /** What bucardo.config.ts imports: the package's public face. */
 export { defineConfig } from './define-config.ts';
-export { env, secret, type SecretOptions } from './value-refs.ts';
+export { env, parameter, secret, type SecretOptions } from './value-refs.ts';
 export type {
+  AwsConfig,
   CopyPolicy,
   DatabaseConfig,
   FleetConfig,
+  IamLogin,
   RelationConfig,
   Schedule,
   SyncConfig,

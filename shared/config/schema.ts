@@ -5,11 +5,14 @@
 import * as v from 'valibot';
 import { closestName } from './closest-name.ts';
 import { urlProblem } from './database-url.ts';
-import { isPlainObject, kindOf } from './kind-of.ts';
+import { awsSection, lagAlarmProblem } from './aws-schema.ts';
+import { LEAST_MAX_CONNECTIONS } from './concurrency.ts';
+import { isPlainObject } from './kind-of.ts';
 import { databaseNameProblem, fleetNameProblem, syncNameProblem } from './names.ts';
 import { parseSelector } from './relations.ts';
 import { scheduleProblem } from './schedule.ts';
-import type { CopyPolicy, Schedule, ValueRef } from './types.ts';
+import { flag, judged, judgedText, section, wanted } from './schema-parts.ts';
+import type { CopyPolicy, IamLogin, Schedule, ValueRef } from './types.ts';
 
 /** Bucardo replicates to these too; here they come later. */
 const LATER_ENGINES = ['mysql', 'mariadb', 'oracle', 'sqlite', 'mongodb', 'redis'];
@@ -20,74 +23,9 @@ const COPY_POLICIES: readonly CopyPolicy[] = ['if-empty', 'always', 'never'];
 /** A batch is one transaction at the destination; more than this holds locks for minutes. */
 const GREATEST_BATCH_ROWS = 1_000_000;
 
-/** A value that `judge` finds nothing wrong with. */
-function judged<Value>(judge: (input: unknown) => string | undefined) {
-  return v.custom<Value>(
-    (input) => judge(input) === undefined,
-    ({ input }) => judge(input) ?? '',
-  );
-}
-
-function judgedText<Value extends string = string>(
-  what: string,
-  judge: (text: string) => string | undefined,
-) {
-  return judged<Value>((input) => (typeof input === 'string' ? judge(input) : wanted(what, input)));
-}
-
-function wanted(what: string, input: unknown): string {
-  return input === undefined ? `is missing; write ${what}` : `must be ${what}, not ${kindOf(input)}`;
-}
-
 /** A key that will have a meaning; accepted by no version so far. */
 function later(text: string, shape: (input: unknown) => string | undefined = () => undefined) {
   return v.optional(judged<never>((input) => shape(input) ?? `is not supported yet: ${text}`));
-}
-
-/** What people who know Bucardo, or guess, write instead. */
-const OTHER_WORDS: Readonly<Record<string, string>> = {
-  dbs: "write 'sources' and 'targets'",
-  source: "write 'sources', a list",
-  target: "write 'targets', a list",
-  herd: "write 'tables'",
-  relgroup: "write 'tables'",
-  relations: "write 'tables'",
-  onetimecopy: "write 'copy'",
-  checktime: "write 'schedule'",
-  conflict_strategy: "'conflict' comes with several sources, which are not supported yet",
-  sequences: 'sequences are not supported yet',
-  password: 'no password may be in the file; put the whole URL into a variable or secret',
-  host: "write 'url', one URL for all parts of the connection",
-  port: "write 'url', one URL for all parts of the connection",
-  user: "write 'url', one URL for all parts of the connection",
-};
-
-/** An object with known keys only. `required` says what to write for each key that must be there. */
-function section<const Entries extends v.ObjectEntries>(
-  what: string,
-  entries: Entries,
-  required: Readonly<Record<string, string>> = {},
-) {
-  const keys = Object.keys(entries);
-  return v.pipe(
-    v.custom<Readonly<Record<string, unknown>>>(isPlainObject, ({ input }) => wanted(what, input)),
-    v.looseObject(entries, ({ expected }) => {
-      const key = expected?.replaceAll('"', '') ?? '';
-      return `is missing; write ${required[key] ?? `'${key}'`}`;
-    }),
-    v.rawCheck(({ dataset, addIssue }) => {
-      const input: unknown = dataset.value;
-      if (!isPlainObject(input)) return;
-      for (const key of Object.keys(input).filter((name) => !keys.includes(name))) {
-        const meant = closestName(key, keys);
-        const hint = OTHER_WORDS[key] ?? (meant === undefined ? undefined : `did you mean '${meant}'?`);
-        addIssue({
-          message: `is no known key; ${hint ?? `known here: ${keys.join(', ')}`}`,
-          path: [{ type: 'object', origin: 'key', input: { ...input }, key, value: input[key] }],
-        });
-      }
-    }),
-  );
 }
 
 /** An object whose keys are names that a person chose. */
@@ -147,15 +85,33 @@ function oneOf<const Value extends string>(values: readonly Value[]) {
   });
 }
 
-const flag = judged<boolean>((input) =>
-  typeof input === 'boolean' ? undefined : wanted('true or false', input),
-);
-
 const batchRows = judged<number>((input) =>
   typeof input === 'number' && Number.isInteger(input) && input >= 1 && input <= GREATEST_BATCH_ROWS
     ? undefined
     : `must be a whole number from 1 to ${GREATEST_BATCH_ROWS}`,
 );
+
+const GREATEST_MAX_CONNECTIONS = 10_000;
+
+const maxConnections = judged<number>((input) =>
+  typeof input === 'number' &&
+  Number.isInteger(input) &&
+  input >= LEAST_MAX_CONNECTIONS &&
+  input <= GREATEST_MAX_CONNECTIONS
+    ? undefined
+    : `must be a whole number from ${LEAST_MAX_CONNECTIONS}, with which a fleet can just work, to ${GREATEST_MAX_CONNECTIONS}`,
+);
+
+/** Source: the shapes of RDS's resource ids, of instances, clusters and proxies. */
+function iamProblem(input: unknown): string | undefined {
+  const what = "{ user: 'NAME', resourceId: 'db-…' }";
+  if (!isPlainObject(input)) return wanted(what, input);
+  const { user, resourceId, ...others } = input;
+  if (Object.keys(others).length > 0 || typeof user !== 'string' || user === '') return `must be ${what}`;
+  return typeof resourceId === 'string' && /^(db|cluster|prx)-[A-Za-z0-9]+$/.test(resourceId)
+    ? undefined
+    : `has no resource id; write the instance's, cluster's or proxy's, such as ${what}`;
+}
 
 const relationText = judgedText("'schema.table'", (text) => {
   const parsed = parseSelector(text);
@@ -208,8 +164,18 @@ const database = section(
     engine: judged<'postgres'>(engineProblem),
     url: judged<ValueRef | string>(urlProblem),
     wake: v.optional(oneOf(['notify', 'poll'])),
+    maxConnections: v.optional(maxConnections),
+    iam: v.optional(judged<IamLogin>(iamProblem)),
+    securityGroup: v.optional(
+      judgedText("a security group's id", (text) =>
+        /^sg-[0-9a-f]{8,17}$/.test(text) ? undefined : "names no security group; write 'sg-…'",
+      ),
+    ),
   },
-  { engine: ENGINE, url: "url: env('NAME'), url: secret('id') or a URL without a password" },
+  {
+    engine: ENGINE,
+    url: "url: env('NAME'), url: secret('id'), url: parameter('name') or a URL without a password",
+  },
 );
 
 const sync = section(
@@ -231,6 +197,7 @@ const sync = section(
     autokick: v.optional(flag),
     copy: v.optional(oneOf(COPY_POLICIES)),
     batchRows: v.optional(batchRows),
+    lagAlarmSeconds: v.optional(judged<number>(lagAlarmProblem)),
     conflict: later('it comes with several sources'),
     hooks: later('rows arrive as they are'),
   },
@@ -248,6 +215,7 @@ export const fleetSchema = section(
     fleet: v.optional(judgedText("a name such as 'bucardo'", fleetNameProblem)),
     databases: named(DATABASES, databaseNameProblem, database),
     syncs: named(SYNCS, syncNameProblem, sync),
+    aws: v.optional(awsSection),
   },
   { databases: `databases, ${DATABASES}`, syncs: `syncs, ${SYNCS}` },
 );

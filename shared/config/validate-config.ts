@@ -4,11 +4,12 @@
  */
 import * as v from 'valibot';
 import { BucardoError, type Problem } from '../errors/bucardo-error.ts';
+import { toAwsSettings } from './aws-settings.ts';
 import { configPath } from './config-path.ts';
 import { crossProblems } from './cross-checks.ts';
 import { parseSelector } from './relations.ts';
 import { fleetSchema, type ValidFleet, type ValidRelation } from './schema.ts';
-import type { Database, Fleet, RelationSelector, Schedule, Sync } from './types.ts';
+import type { AwsConfig, Database, Fleet, RelationSelector, Schedule, Sync } from './types.ts';
 
 const DEFAULT_FLEET = 'bucardo';
 /** Large enough to keep the COPY path busy, small enough to end well within a function's time. */
@@ -37,16 +38,17 @@ function problemOf(issue: v.BaseIssue<unknown>): Problem {
   return { path: path === '' ? '(default export)' : path, text: issue.message };
 }
 
-function toFleet({ fleet, databases, syncs }: ValidFleet): Fleet {
+function toFleet({ fleet, databases, syncs, aws }: ValidFleet): Fleet {
   return {
     name: fleet ?? DEFAULT_FLEET,
     databases: new Map(
-      Object.entries(databases).map(([name, { engine, url, wake }]): [string, Database] => [
+      Object.entries(databases).map(([name, { wake, ...database }]): [string, Database] => [
         name,
-        { name, engine, url, wake: wake ?? 'notify' },
+        { name, ...database, wake: wake ?? 'notify' },
       ]),
     ),
     syncs: new Map(Object.entries(syncs).map(([name, sync]) => [name, toSync(name, sync)])),
+    aws: toAwsSettings((aws ?? {}) as AwsConfig),
   };
 }
 
@@ -62,6 +64,7 @@ function toSync(name: string, config: ValidFleet['syncs'][string]): Sync {
     autokick: config.autokick ?? true,
     copy: config.copy ?? 'if-empty',
     batchRows: config.batchRows ?? DEFAULT_BATCH_ROWS,
+    lagAlarmSeconds: config.lagAlarmSeconds,
   };
 }
 

@@ -15,3 +15,8 @@ export interface SecretOptions {
 export function secret(id: string, options: SecretOptions = {}): ValueRef {
   return { kind: 'secret', id, ...options };
 }
+
+/** A parameter of AWS Systems Manager's Parameter Store, by name or ARN; a SecureString, best. The whole parameter is the value. */
+export function parameter(name: string): ValueRef {
+  return { kind: 'parameter', name };
+}

@@ -29,10 +29,16 @@ export const MAX_RECEIVE_COUNT = 24;
 export const KICK_RETENTION_SECONDS = 7_200;
 
 /** SQS's longest, 14 days: a person has to see dead letters. */
-const DEAD_LETTER_RETENTION_SECONDS = 1_209_600;
+export const DEAD_LETTER_RETENTION_SECONDS = 1_209_600;
+
+/** Of the functions that only look, record and send: a database that does not answer for so long counts as away. */
+export const SHORT_TIMEOUT_SECONDS = 60;
+
+/** 6 × the function's timeout, as for the queue of kicks. The function sets each letter's next try itself. */
+export const DEAD_LETTER_VISIBILITY_TIMEOUT_SECONDS = 6 * SHORT_TIMEOUT_SECONDS;
 
 /** SQS's longest, so that an idle queue costs least. */
-const RECEIVE_WAIT_SECONDS = 20;
+export const RECEIVE_WAIT_SECONDS = 20;
 
 /**
  * One kick per invocation. A batch is finished, and its messages deleted, only when its slowest lane is: kicks of other
@@ -72,6 +78,7 @@ export function deadLetterQueueAttributes(): Readonly<Record<string, string>> {
   return {
     FifoQueue: 'true',
     ContentBasedDeduplication: 'false',
+    VisibilityTimeout: String(DEAD_LETTER_VISIBILITY_TIMEOUT_SECONDS),
     MessageRetentionPeriod: String(DEAD_LETTER_RETENTION_SECONDS),
   };
 }

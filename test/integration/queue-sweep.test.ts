@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createSweepHandler, type SweepHandlerOptions } from '../../lambdas/sweep/create-handler.ts';
 import { CONTROL_SCHEMA } from '../../shared/capture/control-schema.ts';
+import { DEFAULT_AWS_SETTINGS } from '../../shared/config/aws-settings.ts';
 import type { Fleet, Schedule } from '../../shared/config/types.ts';
 import type { Connection } from '../../shared/postgres/connection.ts';
 import { type LocalSqs, startLocalSqs } from '../../shared/local/sqs-server.ts';
@@ -43,6 +44,7 @@ interface SyncSettings {
 function fleetOf(databases: readonly string[], syncs: Readonly<Record<string, SyncSettings>>): Fleet {
   return {
     name: 'bucardo',
+    aws: DEFAULT_AWS_SETTINGS,
     databases: new Map(
       [...databases, 'reports'].map((name) => [
         name,

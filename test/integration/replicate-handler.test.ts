@@ -2,6 +2,7 @@ import { ReceiveMessageCommand } from '@aws-sdk/client-sqs';
 import type { SQSEvent, SQSBatchResponse } from 'aws-lambda';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createReplicateHandler } from '../../lambdas/replicate/create-handler.ts';
+import { DEFAULT_AWS_SETTINGS } from '../../shared/config/aws-settings.ts';
 import type { Fleet } from '../../shared/config/types.ts';
 import { BucardoError } from '../../shared/errors/bucardo-error.ts';
 import {
@@ -23,6 +24,7 @@ const DONE: LaneRunOutcome = { rows: 3, batches: 1, more: false };
 
 const fleet: Fleet = {
   name: 'bucardo',
+  aws: DEFAULT_AWS_SETTINGS,
   databases: new Map(),
   syncs: new Map([
     [

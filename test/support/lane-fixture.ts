@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { afterEach, expect } from 'vitest';
+import { DEFAULT_AWS_SETTINGS } from '../../shared/config/aws-settings.ts';
 import type { CopyPolicy, Fleet, Lane, Sync } from '../../shared/config/types.ts';
 import { lanesOfSync } from '../../shared/config/lanes.ts';
 import type { PostgresServer } from '../../shared/local/postgres-server.ts';
@@ -142,6 +143,7 @@ export class LaneFixture {
       name: 'test',
       databases: new Map(names.map((name) => [name, sourceDatabase('poll', name)])),
       syncs: new Map([[this.sync.name, this.sync]]),
+      aws: DEFAULT_AWS_SETTINGS,
     };
   }
 

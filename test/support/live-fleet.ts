@@ -4,6 +4,7 @@
  */
 import { expect, onTestFinished } from 'vitest';
 import { type LocalFleet, startLocalFleet } from '../../cli/local-fleet.ts';
+import { DEFAULT_AWS_SETTINGS } from '../../shared/config/aws-settings.ts';
 import type { Fleet, Sync } from '../../shared/config/types.ts';
 import { lanesOf } from '../../shared/config/lanes.ts';
 import { type Connection, withConnection } from '../../shared/postgres/connection.ts';
@@ -36,6 +37,7 @@ export class LiveFleet {
         [sync.source, ...sync.targets].map((name) => [name, sourceDatabase('notify', name)]),
       ),
       syncs: new Map([[sync.name, sync]]),
+      aws: DEFAULT_AWS_SETTINGS,
     };
     onTestFinished(() => this.stop());
   }

@@ -1,4 +1,5 @@
 /** What tests of the notifier share: sources, fleets, and a queue that records which transactions its kicks cover. */
+import { DEFAULT_AWS_SETTINGS } from '../../shared/config/aws-settings.ts';
 import type { Database, Fleet, Sync } from '../../shared/config/types.ts';
 import type { ChangeKick, KickSink } from '../../notifier/kick-sink.ts';
 import { applySource, sourceDatabase, sourceSync, withSource } from './captured-source.ts';
@@ -57,7 +58,7 @@ export function fleetOf(
       batchRows: 100_000,
     },
   ]);
-  return { name: 'test', databases: new Map(databases), syncs: new Map(all) };
+  return { name: 'test', databases: new Map(databases), syncs: new Map(all), aws: DEFAULT_AWS_SETTINGS };
 }
 
 export interface SentKicks {

@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import process from 'node:process';
+import { DEFAULT_AWS_SETTINGS } from '../../shared/config/aws-settings.ts';
 import { lanesOfSync } from '../../shared/config/lanes.ts';
 import type { Sync } from '../../shared/config/types.ts';
 import { ConnectionCache } from '../../shared/replicate/connection-cache.ts';
@@ -29,6 +30,7 @@ const outcome = await runLane(lane, {
     name: 'test',
     databases: new Map(Object.keys(urls).map((name) => [name, sourceDatabase('poll', name)])),
     syncs: new Map([[sync.name, sync]]),
+    aws: DEFAULT_AWS_SETTINGS,
   },
   resolveUrl: async ({ name }) => urls[name] ?? '',
   log: jsonLog((line) => process.stderr.write(line)),
