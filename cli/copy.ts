@@ -2,7 +2,7 @@
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { findSync } from '../shared/config/lanes.ts';
+import { findSync, pickLanes } from '../shared/config/lanes.ts';
 import type { Lane, Sync } from '../shared/config/types.ts';
 import { BucardoError } from '../shared/errors/bucardo-error.ts';
 import type { Connection } from '../shared/postgres/connection.ts';
@@ -12,7 +12,6 @@ import { type LaneStatus, readStatus } from '../shared/status/read-status.ts';
 import { copyLine } from './copy-text.ts';
 import { openQueue } from './open-queue.ts';
 import { parseTable } from './parse-table.ts';
-import { pickLanes } from './pick-lanes.ts';
 import { readFleet } from './read-fleet.ts';
 import { withDatabase } from './with-database.ts';
 

@@ -1,14 +1,12 @@
 /** `bucardo kick`: asks a sync's lanes to run now, and waits for them if wanted. */
 import process from 'node:process';
 import type { Command } from 'commander';
-import { findSync } from '../shared/config/lanes.ts';
+import { findSync, pickLanes } from '../shared/config/lanes.ts';
 import type { Lane } from '../shared/config/types.ts';
 import { BucardoError } from '../shared/errors/bucardo-error.ts';
-import type { Connection } from '../shared/postgres/connection.ts';
-import { readGoal, waitForLane } from '../shared/status/wait-for-lane.ts';
+import { kickAndWait, type LaneOutcome } from '../shared/status/kick-and-wait.ts';
 import { openQueue } from './open-queue.ts';
 import { parseSeconds } from './parse-seconds.ts';
-import { pickLanes } from './pick-lanes.ts';
 import { readFleet } from './read-fleet.ts';
 import { withDatabase } from './with-database.ts';
 
@@ -35,11 +33,13 @@ export function registerKick(program: Command): void {
       const queue = openQueue(file);
       try {
         const send = () => queue.send(lanes.map(({ id }) => ({ lane: id, reason: 'manual' as const })));
-        if (options.wait === true) {
-          await withDatabase(fleet, findSync(fleet, sync).source, (source) =>
+        if (options.wait !== true) await send();
+        else {
+          const outcomes = await withDatabase(fleet, findSync(fleet, sync).source, (source) =>
             kickAndWait(source, lanes, send, options.timeout),
           );
-        } else await send();
+          throwUndone(outcomes);
+        }
       } finally {
         queue.close();
       }
@@ -47,22 +47,11 @@ export function registerKick(program: Command): void {
     });
 }
 
-/** Waits for all lanes, and reports every one that failed. */
-async function kickAndWait(
-  source: Connection,
-  lanes: readonly Lane[],
-  send: () => Promise<void>,
-  timeoutSeconds: number,
-): Promise<void> {
-  const goal = await readGoal(source);
-  await send();
-  const failures: string[] = [];
-  for (const lane of lanes) {
-    await waitForLane(source, lane, goal, timeoutSeconds).catch((error: unknown) => {
-      if (!(error instanceof BucardoError)) throw error;
-      failures.push(`${lane.id}: ${error.message}`);
-    });
-  }
+/** Every lane that failed, in one error. @throws BUC-LANE-NOT-DONE */
+function throwUndone(outcomes: readonly LaneOutcome[]): void {
+  const failures = outcomes.flatMap(({ lane, error }) =>
+    error === undefined ? [] : [`${lane}: ${error.message}`],
+  );
   if (failures.length > 0) throw new BucardoError('BUC-LANE-NOT-DONE', { detail: failures.join('; ') });
 }
 

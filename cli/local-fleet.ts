@@ -2,12 +2,15 @@
  * A whole fleet in this process: the queue, the notifier, and the very same handlers that AWS runs, behind a local event source
  * mapping. Used by `bucardo dev`, the demo, the tests and the benchmarks; there is no second engine.
  */
+import { announceNowhere } from '../lambdas/dead-letter/announce.ts';
+import { createDeadLetterHandler } from '../lambdas/dead-letter/create-handler.ts';
 import { createReplicateHandler } from '../lambdas/replicate/create-handler.ts';
 import { createSweepHandler } from '../lambdas/sweep/create-handler.ts';
 import { type Notifier, startNotifier } from '../notifier/start-notifier.ts';
 import { purge } from '../shared/capture/purge.ts';
 import type { Database, Fleet } from '../shared/config/types.ts';
-import { asBucardoError } from '../shared/errors/bucardo-error.ts';
+import { asBucardoError, BucardoError } from '../shared/errors/bucardo-error.ts';
+import { withConnection } from '../shared/postgres/connection.ts';
 import { startEventSourceMapping } from '../shared/local/event-source-mapping.ts';
 import { type LocalSqs, startLocalSqs } from '../shared/local/sqs-server.ts';
 import { createKickQueue, type KickQueue } from '../shared/queue/kick-queue.ts';
@@ -76,8 +79,37 @@ export async function startLocalFleet(options: LocalFleetOptions): Promise<Local
     resolveUrl,
     queue,
     log,
+    metrics: logMetrics(log),
     now: Date.now,
     purge: (source) => purge(source, { retentionSeconds: RETENTION_SECONDS, log }),
+  });
+  const letters = createKickQueue({
+    queueUrl: sqs.deadLetters.url,
+    region: sqs.region,
+    endpoint: sqs.endpoint,
+  });
+  const deadLetters = startEventSourceMapping({
+    queue: sqs.deadLetters,
+    region: sqs.region,
+    endpoint: sqs.endpoint,
+    handler: createDeadLetterHandler({
+      fleet,
+      queue,
+      letters,
+      withDatabase: (name, body) => {
+        const database = fleet.databases.get(name);
+        if (database === undefined) throw new BucardoError('BUC-LANE-UNKNOWN', { database: name });
+        return resolveUrl(database).then((url) =>
+          withConnection({ database: name, url, purpose: 'dead letters' }, body),
+        );
+      },
+      announce: announceNowhere,
+      log,
+      metrics: logMetrics(log),
+      now: Date.now,
+    }),
+    functionName: 'dead-letter',
+    log,
   });
   let sweeping: Promise<unknown> = Promise.resolve();
   const sweepOnce = async (): Promise<unknown> => {
@@ -94,9 +126,10 @@ export async function startLocalFleet(options: LocalFleetOptions): Promise<Local
     clearInterval(timer);
     await notifier.stop();
     await sweeping;
-    await mapping.stop(STOP_GRACE_MS);
+    await Promise.all([mapping.stop(STOP_GRACE_MS), deadLetters.stop(STOP_GRACE_MS)]);
     await connections.close();
     queue.close();
+    letters.close();
     await sqs.close();
   };
   return { sqs, queue, notifier, sweep: sweepOnce, stop: () => (stopping ??= stop()) };

@@ -14,6 +14,7 @@ import { registerCopy } from './copy.ts';
 import { registerDev } from './dev.ts';
 import { registerInit } from './init.ts';
 import { registerKick } from './kick.ts';
+import { registerPause, registerRedrive, registerResume } from './pause.ts';
 import { registerApply, registerPlan } from './plan.ts';
 import { registerRejected } from './rejected.ts';
 import { registerStatus } from './status.ts';
@@ -29,6 +30,9 @@ const commands: readonly ((program: Command) => void)[] = [
   registerStatus,
   registerKick,
   registerCopy,
+  registerPause,
+  registerResume,
+  registerRedrive,
   registerRejected,
   registerUninstall,
 ];

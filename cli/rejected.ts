@@ -1,7 +1,7 @@
 /** `bucardo rejected`: the rows that targets refused. */
 import process from 'node:process';
 import type { Command } from 'commander';
-import { findSync } from '../shared/config/lanes.ts';
+import { findSync, pickLanes } from '../shared/config/lanes.ts';
 import type { Connection } from '../shared/postgres/connection.ts';
 import type { RelationName } from '../shared/postgres/identifiers.ts';
 import {
@@ -12,7 +12,6 @@ import {
 } from '../shared/status/rejected-rows.ts';
 import { openQueue } from './open-queue.ts';
 import { parseTable } from './parse-table.ts';
-import { pickLanes } from './pick-lanes.ts';
 import { readFleet } from './read-fleet.ts';
 import { formatTable } from './table.ts';
 import { withDatabase } from './with-database.ts';

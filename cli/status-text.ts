@@ -1,14 +1,9 @@
 /** The status of lanes as text for people: one line a lane, and below it whatever needs attention. Pure. */
+import type { UnknownLane } from '../shared/status/read-fleet-status.ts';
 import type { LaneStatus } from '../shared/status/read-status.ts';
 import { PENDING_LIMIT } from '../shared/status/read-status.ts';
 import { copyLine } from './copy-text.ts';
 import { formatCount, formatSeconds, formatTable } from './table.ts';
-
-/** A source that could not be asked. */
-export interface UnknownLane {
-  readonly lane: string;
-  readonly problem: string;
-}
 
 export function statusText(lanes: readonly LaneStatus[], unknown: readonly UnknownLane[]): string {
   const table = formatTable(
@@ -33,6 +28,7 @@ export function statusText(lanes: readonly LaneStatus[], unknown: readonly Unkno
 
 /** One word for how a lane is. */
 export function laneState(lane: LaneStatus): string {
+  if (lane.pausedSecondsAgo !== undefined) return 'paused';
   if (lane.failures > 0) return 'failing';
   if (lane.held.length > 0) return 'held';
   if (lane.copies.length > 0) return 'copying';
@@ -56,6 +52,16 @@ function cells(lane: LaneStatus): readonly string[] {
 
 function notes(lane: LaneStatus): readonly string[] {
   const lines = [
+    ...(lane.pausedSecondsAgo === undefined
+      ? []
+      : [
+          `paused ${formatSeconds(lane.pausedSecondsAgo)} ago, changes wait: bucardo resume ${lane.sync} --to ${lane.destination}`,
+        ]),
+    ...(lane.deadLetterSecondsAgo === undefined
+      ? []
+      : [
+          `a dead letter since ${formatSeconds(lane.deadLetterSecondsAgo)}, tried again by itself; now: bucardo redrive ${lane.sync} --to ${lane.destination}`,
+        ]),
     ...(lane.error === undefined
       ? []
       : [

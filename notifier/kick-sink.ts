@@ -8,5 +8,5 @@ export interface ChangeKick {
 
 export interface KickSink {
   /** Resolves once every kick was accepted. A rejection may have accepted some: a kick too many does no harm. */
-  send(kicks: readonly ChangeKick[]): Promise<void>;
+  send(kicks: readonly ChangeKick[]): Promise<unknown>;
 }

@@ -8,7 +8,7 @@
 import type { Context, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import type { Database, Fleet, Lane } from '../../shared/config/types.ts';
 import { asBucardoError, type BucardoError } from '../../shared/errors/bucardo-error.ts';
-import type { KickQueue } from '../../shared/queue/kick-queue.ts';
+import type { KickQueue, KickSender } from '../../shared/queue/kick-queue.ts';
 import { HEARTBEAT_INTERVAL_SECONDS, HEARTBEAT_VISIBILITY_SECONDS } from '../../shared/queue/names.ts';
 import { planRetryDelaySeconds } from '../../shared/queue/retry-delay.ts';
 import type { ConnectionCache } from '../../shared/replicate/connection-cache.ts';
@@ -24,11 +24,11 @@ export interface ReplicateHandlerOptions {
   readonly resolveUrl: (database: Database) => Promise<string>;
   /** Called when a database refused the login: what `resolveUrl` has kept may be outdated. */
   readonly forgetUrl?: (database: Database) => void;
-  readonly queue: Pick<KickQueue, 'send' | 'hideMessage'>;
+  readonly queue: KickSender & Pick<KickQueue, 'hideMessage'>;
   readonly runLane: (lane: Lane, context: LaneRunContext) => Promise<LaneRunOutcome>;
   readonly connections: ConnectionCache;
   readonly log: Log;
-  readonly metrics: Metrics;
+  readonly metrics: Pick<Metrics, 'laneRun'>;
   /** Shorter in tests. Default: HEARTBEAT_VISIBILITY_SECONDS, HEARTBEAT_INTERVAL_SECONDS. */
   readonly heartbeat?: { readonly visibilitySeconds: number; readonly intervalSeconds: number };
 }

@@ -4,26 +4,30 @@
  * Nothing is remembered between sweeps.
  */
 import { lanesOf, sourcesOf } from '../../shared/config/lanes.ts';
-import type { Database, Fleet } from '../../shared/config/types.ts';
+import type { Database, Fleet, Lane } from '../../shared/config/types.ts';
 import { BucardoError } from '../../shared/errors/bucardo-error.ts';
 import { type Connection, withConnection } from '../../shared/postgres/connection.ts';
 import type { Kick } from '../../shared/queue/kick.ts';
-import type { KickQueue } from '../../shared/queue/kick-queue.ts';
+import type { KickSender } from '../../shared/queue/kick-queue.ts';
 import { errorFields, type Log } from '../../shared/telemetry/log.ts';
+import type { LaneMeasurement, Metrics } from '../../shared/telemetry/metrics.ts';
 import { type LaneSituation, planSweep } from './plan-sweep.ts';
-import { hasOverdueChanges, type LaneRow, readLanes } from './read-lanes.ts';
+import { hasOverdueChanges, type LaneRow, readLagSeconds, readLanes } from './read-lanes.ts';
 
 export interface SweepHandlerOptions {
   readonly fleet: Fleet;
   readonly resolveUrl: (database: Database) => Promise<string>;
-  readonly queue: Pick<KickQueue, 'send'>;
+  readonly queue: KickSender;
   readonly log: Log;
+  readonly metrics: Pick<Metrics, 'sweep'>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** Deletes the deltas of one source that every destination has. */
   readonly purge: (source: Connection) => Promise<unknown>;
   /** Seconds between two sweeps; changes that wait longer were missed. Default 60. */
   readonly intervalSeconds?: number;
+  /** How long others have to kick what a schedule says, before the sweep does. Default 0: nobody else does. */
+  readonly scheduleGraceSeconds?: number;
 }
 
 export interface SweepReport {
@@ -39,17 +43,23 @@ const SWEEP_INTERVAL_SECONDS = 60;
 const STATEMENT_TIMEOUT_SECONDS = 20;
 
 export function createSweepHandler(options: SweepHandlerOptions): () => Promise<SweepReport> {
-  const { fleet, resolveUrl, queue, log, now, purge } = options;
+  const { fleet, resolveUrl, queue, log, metrics, now, purge } = options;
   const intervalSeconds = options.intervalSeconds ?? SWEEP_INTERVAL_SECONDS;
 
   /** Kicks what it can decide at once before it looks into delta tables, which may take longer. */
-  async function sweepSource(source: Connection, name: string, kicked: Kick[]): Promise<void> {
+  async function sweepSource(
+    source: Connection,
+    name: string,
+    kicked: Kick[],
+    measured: LaneMeasurement[],
+  ): Promise<void> {
     await source.script(`set statement_timeout = '${STATEMENT_TIMEOUT_SECONDS}s'`);
     const lookAt: { readonly lane: string; readonly row: LaneRow }[] = [];
     const kicks: Kick[] = [];
-    for (const { situation, row } of situationsOf(fleet, name, await readLanes(source), log)) {
+    const situations = [...situationsOf(fleet, name, await readLanes(source), log)];
+    for (const { situation, row } of situations) {
       const lane = situation.lane.id;
-      const decision = planSweep(situation, now());
+      const decision = planSweep(situation, now(), options.scheduleGraceSeconds);
       switch (decision.action) {
         case 'kick':
           kicks.push({ lane, reason: decision.reason });
@@ -67,7 +77,19 @@ export function createSweepHandler(options: SweepHandlerOptions): () => Promise<
       if (await hasOverdueChanges(source, row, intervalSeconds)) missed.push({ lane, reason: 'sweep' });
     }
     await send(missed, kicked);
+    for (const { situation, row } of situations) measured.push(await measure(source, situation.lane, row));
     await purge(source);
+  }
+
+  async function measure(source: Connection, lane: Lane, row: LaneRow): Promise<LaneMeasurement> {
+    const { sync, destination } = lane;
+    const { rejectedRows } = row;
+    const lagSeconds = await readLagSeconds(source, row);
+    // Lanes that are level and whole would only fill the log.
+    if (lagSeconds > 0 || rejectedRows > 0)
+      log('info', 'sweep.lane.measured', { lane: lane.id, sync, destination, lagSeconds, rejectedRows });
+    const ownAlarm = fleet.syncs.get(sync)?.lagAlarmSeconds !== undefined;
+    return { sync, destination, lagSeconds, rejectedRows, ownAlarm };
   }
 
   async function send(kicks: readonly Kick[], kicked: Kick[]): Promise<void> {
@@ -80,12 +102,13 @@ export function createSweepHandler(options: SweepHandlerOptions): () => Promise<
   return async () => {
     const kicked: Kick[] = [];
     const failed: string[] = [];
+    const measured: LaneMeasurement[] = [];
     await Promise.all(
       sourcesOf(fleet).map(async (name) => {
         try {
           const url = await resolveUrl(databaseOf(fleet, name));
           await withConnection({ database: name, url, purpose: 'sweep' }, (source) =>
-            sweepSource(source, name, kicked),
+            sweepSource(source, name, kicked, measured),
           );
         } catch (error) {
           failed.push(name);
@@ -93,6 +116,7 @@ export function createSweepHandler(options: SweepHandlerOptions): () => Promise<
         }
       }),
     );
+    metrics.sweep({ lanes: measured, sourcesFailed: failed.length });
     log('info', 'sweep.completed', { kicked: kicked.length, failed: failed.length });
     return { kicked, failed };
   };
@@ -125,6 +149,7 @@ function* situationsOf(
         retryDueForSeconds: row.retryDueForSeconds ?? undefined,
         heldDueForSeconds: row.heldDueForSeconds ?? undefined,
         copyUnfinished: row.copyUnfinished,
+        paused: row.paused,
       },
     };
   }

@@ -6,8 +6,11 @@ import { forgetSecret, resolveUrl } from '../../shared/config/secrets.ts';
 import { createKickQueue } from '../../shared/queue/kick-queue.ts';
 import { REPLICATE_TIMEOUT_SECONDS } from '../../shared/queue/names.ts';
 import { requireQueueUrl } from '../../shared/queue/require-queue-url.ts';
-import { powertoolsLog } from '../../shared/telemetry/powertools.ts';
+import { powertoolsLog, powertoolsMetrics } from '../../shared/telemetry/powertools.ts';
 import { createSweepHandler } from './create-handler.ts';
+
+/** EventBridge's rules kick schedules on time; the sweep only makes up for one that did not: its own interval, and some slack. */
+const SCHEDULE_GRACE_SECONDS = 90;
 
 const settings = readSettings();
 const { fleet } = await loadConfig({ cwd: process.cwd() });
@@ -22,7 +25,9 @@ export const handler = createSweepHandler({
   },
   queue: createKickQueue({ queueUrl: requireQueueUrl(settings.queueUrl) }),
   log,
+  metrics: powertoolsMetrics(fleet.name),
   now: Date.now,
+  scheduleGraceSeconds: SCHEDULE_GRACE_SECONDS,
   // Every sync has one source, so deltas are kept only as long as a run that was thought dead may still need them.
   purge: (source) => purge(source, { retentionSeconds: REPLICATE_TIMEOUT_SECONDS, log }),
 });

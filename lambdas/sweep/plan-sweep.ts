@@ -21,6 +21,8 @@ export interface LaneSituation {
   /** The same for the held relation that is due first. */
   readonly heldDueForSeconds: number | undefined;
   readonly copyUnfinished: boolean;
+  /** Somebody wants the lane to wait. */
+  readonly paused: boolean;
 }
 
 /**
@@ -40,8 +42,12 @@ const RATE_SLACK_SECONDS = 10;
 const KICK: SweepDecision = { action: 'kick', reason: 'sweep' };
 const LEAVE: SweepDecision = { action: 'leave' };
 
-/** @param nowMs milliseconds since 1970 */
-export function planSweep(situation: LaneSituation, nowMs: number): SweepDecision {
+/**
+ * @param nowMs milliseconds since 1970
+ * @param scheduleGraceSeconds how long others have to kick what the schedule says, before the sweep does
+ */
+export function planSweep(situation: LaneSituation, nowMs: number, scheduleGraceSeconds = 0): SweepDecision {
+  if (situation.paused) return LEAVE;
   const { autokick, failures, runStartedSecondsAgo, retryDueForSeconds, heldDueForSeconds, copyUnfinished } =
     situation;
   if (failures > 0) {
@@ -51,18 +57,22 @@ export function planSweep(situation: LaneSituation, nowMs: number): SweepDecisio
     const waitedSeconds = retryDueForSeconds ?? runStartedSecondsAgo ?? Number.POSITIVE_INFINITY;
     return waitedSeconds > MAX_RETRY_DELAY_SECONDS ? KICK : LEAVE;
   }
-  if (isDue(situation, nowMs)) return { action: 'kick', reason: 'schedule' };
+  if (isDue(situation, nowMs, scheduleGraceSeconds)) return { action: 'kick', reason: 'schedule' };
   // No kick is waiting for a held relation: its lane's run went well.
   if (heldDueForSeconds !== undefined && heldDueForSeconds >= 0) return KICK;
   if (copyUnfinished) return KICK;
   return autokick ? { action: 'look' } : LEAVE;
 }
 
-function isDue({ schedule, runStartedSecondsAgo }: LaneSituation, nowMs: number): boolean {
+function isDue(
+  { schedule, runStartedSecondsAgo }: LaneSituation,
+  nowMs: number,
+  scheduleGraceSeconds: number,
+): boolean {
   if (schedule === undefined) return false;
   if (runStartedSecondsAgo === undefined) return true;
   const due = nextDue(schedule, new Date(nowMs - runStartedSecondsAgo * 1000));
   if (due === undefined) return false;
   const slackSeconds = schedule.startsWith('rate(') ? RATE_SLACK_SECONDS : 0;
-  return due.getTime() <= nowMs + slackSeconds * 1000;
+  return due.getTime() + scheduleGraceSeconds * 1000 <= nowMs + slackSeconds * 1000;
 }

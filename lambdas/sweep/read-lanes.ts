@@ -14,8 +14,12 @@ export interface LaneRow {
   readonly retryDueForSeconds: number | null;
   readonly heldDueForSeconds: number | null;
   readonly copyUnfinished: boolean;
+  readonly paused: boolean;
+  readonly rejectedRows: number;
   /** Delta tables of the sync's relations. */
   readonly deltaNames: readonly string[];
+  /** Relations that are held have marks of their own. */
+  readonly held: readonly { readonly deltaName: string; readonly mark: string | null }[];
 }
 
 /**
@@ -36,6 +40,16 @@ const READ_LANES = `
     exists (
       select from bucardo.copy c where c.sync = p.sync and c.destination = p.destination
     ) as "copyUnfinished",
+    s.paused_at is not null as paused,
+    (
+      select count(*) from bucardo.rejected_row j where (j.sync, j.destination) = (p.sync, p.destination)
+    )::float8 as "rejectedRows",
+    (
+      select coalesce(json_agg(json_build_object('deltaName', r.delta_name, 'mark', h.mark::text)), '[]')
+      from bucardo.held_relation h
+      join bucardo.relation r using (schema_name, table_name)
+      where (h.sync, h.destination) = (p.sync, p.destination)
+    ) as held,
     array(
       select r.delta_name
       from bucardo.sync_relation sr
@@ -76,4 +90,32 @@ export async function hasOverdueChanges(
     if (overdue) return true;
   }
   return false;
+}
+
+/** Among so many of the first waiting deltas is the oldest: they are in the order of transactions. */
+const LOOKED_AT = 1_000;
+
+/**
+ * Age in seconds of the oldest change that waits; 0 if none does. One statement over all delta tables, each by its index on txid,
+ * bounded however much waits; takes no locks.
+ */
+export async function readLagSeconds(
+  source: Connection,
+  { mark, deltaNames, held }: Pick<LaneRow, 'mark' | 'deltaNames' | 'held'>,
+): Promise<number> {
+  if (deltaNames.length === 0) return 0;
+  const marks = new Map(held.map((relation) => [relation.deltaName, relation.mark]));
+  const parts = deltaNames.map((deltaName) => {
+    const position = marks.has(deltaName) ? marks.get(deltaName) : mark;
+    const pending = notCovered('txid', typeof position === 'string' ? parseSnapshot(position) : NOTHING);
+    return `select min(txntime) as oldest
+      from (
+        select txntime from bucardo.${quoteIdentifier(deltaName)} where ${pending} order by txid limit ${LOOKED_AT}
+      ) first`;
+  });
+  const { lagSeconds } = await source.row<{ lagSeconds: number | null }>(
+    `select extract(epoch from clock_timestamp() - min(oldest))::float8 as "lagSeconds"
+     from (${parts.join(' union all ')}) parts`,
+  );
+  return Math.max(0, lagSeconds ?? 0);
 }

@@ -6,7 +6,7 @@
  */
 
 /** Raised when the shape of these objects changes; `apply` then brings a source up to date. */
-export const CONTROL_SCHEMA_VERSION = 1;
+export const CONTROL_SCHEMA_VERSION = 2;
 
 /** Channel of NOTIFY, Bucardo's own. */
 export const WAKE_CHANNEL = 'bucardo';
@@ -40,6 +40,7 @@ export const CLOCK_FLOOR = `timestamptz 'epoch' + coalesce(pg_sequence_last_valu
  * - `clock` holds the hybrid clock's floor in microseconds since 1970; `tick()` is rule 3 of convergence.
  * - `wake` is the armed flag: 1 armed, 0 disarmed. Sequences are read and set outside of transactions.
  * - `progress.mark` is NULL when everything is pending. `progress` is changed by compare-and-set on `mark::text`.
+ * - `lane_status.paused_at` and `dead_letter_at` came with version 2, and so are added to what version 1 made.
  * - Keys of rows are `text[]` in the order of `relation.key_columns`; as text a key may be too long for an index, hence `key_hash`.
  */
 export const CONTROL_SCHEMA = `
@@ -112,6 +113,10 @@ create table if not exists bucardo.lane_status (
   primary key (sync, destination),
   foreign key (sync, destination) references bucardo.progress on delete cascade
 );
+
+alter table bucardo.lane_status
+  add column if not exists paused_at timestamptz,
+  add column if not exists dead_letter_at timestamptz;
 
 create table if not exists bucardo.copy (
   sync text not null,

@@ -146,7 +146,14 @@ function controlSteps(database: string, { origin, systemIdentifier, relations }:
   select ${quoteLiteral(database)}, system_identifier, ${CONTROL_SCHEMA_VERSION} from pg_control_system()
   on conflict (only_row) do update set schema_version = excluded.schema_version`;
     return [
-      { title: 'Create schema bucardo and its control tables', syncs: [], sql: [CONTROL_SCHEMA, record] },
+      {
+        title:
+          origin === undefined
+            ? 'Create schema bucardo and its control tables'
+            : 'Bring the control tables up to date',
+        syncs: [],
+        sql: [CONTROL_SCHEMA, record],
+      },
     ];
   }
   if (origin.systemIdentifier === systemIdentifier) return [];

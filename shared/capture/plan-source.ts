@@ -29,5 +29,8 @@ export async function planSource(db: Connection, request: SourceRequest): Promis
     db,
     [...tables.values()].map(({ oid }) => oid),
   );
-  return { request, ...planCapture({ database, syncs, existing, tables, facts, installed, additive: request.additive }) };
+  return {
+    request,
+    ...planCapture({ database, syncs, existing, tables, facts, installed, additive: request.additive }),
+  };
 }

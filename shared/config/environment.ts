@@ -6,6 +6,10 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export interface Settings {
   /** URL of the queue of kicks, if there is a deployed one. The SDK itself reads region, credentials and endpoints. */
   readonly queueUrl: string | undefined;
+  /** URL of the queue of dead letters, for the function that works on them. */
+  readonly deadLetterQueueUrl: string | undefined;
+  /** Whether dead letters are also events on the account's bus. */
+  readonly events: boolean;
   /** The least level that is logged. An unknown LOG_LEVEL counts as `info`: a log setting must not stop a lane. */
   readonly logLevel: LogLevel;
   /** Where the notifier serves GET /health: BUCARDO_HEALTH_PORT and, if not on loopback, BUCARDO_HEALTH_HOST. */
@@ -15,6 +19,8 @@ export interface Settings {
 export function readSettings(environment: Environment = process.env): Settings {
   return {
     queueUrl: nonEmpty(environment['BUCARDO_QUEUE_URL']),
+    deadLetterQueueUrl: nonEmpty(environment['BUCARDO_DEAD_LETTER_QUEUE_URL']),
+    events: environment['BUCARDO_EVENTS'] === '1',
     logLevel: parseLogLevel(environment['LOG_LEVEL']),
     health: parseHealth(environment['BUCARDO_HEALTH_HOST'], environment['BUCARDO_HEALTH_PORT']),
   };

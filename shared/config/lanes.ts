@@ -44,3 +44,9 @@ export function findLane(fleet: Fleet, laneId: string): Lane {
   }
   return lane;
 }
+
+/** The lanes of a sync, or its one to a target. @throws BUC-LANE-UNKNOWN */
+export function pickLanes(fleet: Fleet, sync: string, target: string | undefined): readonly Lane[] {
+  const lanes = lanesOfSync(findSync(fleet, sync));
+  return target === undefined ? lanes : [findLane(fleet, `${sync}/${target}`)];
+}

@@ -7,6 +7,7 @@ import { registerHooks } from 'node:module';
 import { basename, extname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { BucardoError } from '../errors/bucardo-error.ts';
+import { readVariable } from './environment.ts';
 import { kindOf } from './kind-of.ts';
 import { redactUrl } from './redact-url.ts';
 import type { Fleet } from './types.ts';
@@ -19,6 +20,9 @@ export const CONFIG_FILES = [
   'bucardo.config.js',
   'bucardo.config.mjs',
 ] as const;
+
+/** Names the fleet in place of the configuration, for stages that share one. */
+const FLEET_VARIABLE = 'BUCARDO_FLEET';
 
 export interface LoadConfigOptions {
   /** A path of the file, relative to `cwd`. Without it the folder `cwd` is searched. */
@@ -36,7 +40,8 @@ export interface LoadedConfig {
 export async function loadConfig(options: LoadConfigOptions): Promise<LoadedConfig> {
   const file = findConfig(options);
   const module = await importModule(file);
-  return { fleet: validateConfig(defaultExport(module, file), basename(file)), file };
+  const fleet = validateConfig(defaultExport(module, file), basename(file));
+  return { fleet: { ...fleet, name: readVariable(FLEET_VARIABLE) ?? fleet.name }, file };
 }
 
 /** The absolute path of the configuration file. @throws BUC-CONFIG-NOT-FOUND */

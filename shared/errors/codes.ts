@@ -229,6 +229,20 @@ export const errorCodes = describe({
       '`bucardo dev` was started for a configuration that another `bucardo dev` on this machine runs. A second one would do no harm, and no good.',
     remedy: 'Use the running one, or end it first.',
   },
+  'BUC-LANE-DEAD-LETTER': {
+    title: 'A lane’s runs end without a report',
+    retry: 'later',
+    meaning:
+      'The lane’s kick was tried until it became a dead letter, and no run told why: the function was killed, or ran out of memory or time, each time. It is tried again with growing delay.',
+    remedy:
+      'Look in the function’s log (`bucardo logs SYNC --aws`), give it more memory, or make batchRows smaller.',
+  },
+  'BUC-REQUEST-MALFORMED': {
+    title: 'The function was asked for something it does not know',
+    retry: 'never',
+    meaning: 'The kick or operate function was invoked with an event that it cannot read. Nothing was done.',
+    remedy: 'Send an event as docs/5-deploying.md describes it, such as { "sync": "orders" }.',
+  },
   'BUC-LANE-NOT-DONE': {
     title: 'A lane has not brought everything over',
     retry: 'never',

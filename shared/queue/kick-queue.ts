@@ -36,8 +36,11 @@ interface AttemptOptions {
 }
 
 export interface KickQueue {
-  /** Resolves when all kicks were accepted. @throws BUC-QUEUE-FAILED, BUC-KICK-MALFORMED */
-  readonly send: (kicks: readonly Kick[], options?: AttemptOptions) => Promise<void>;
+  /**
+   * Resolves when all kicks were accepted, to their message ids in the same order.
+   * @throws BUC-QUEUE-FAILED, BUC-KICK-MALFORMED
+   */
+  readonly send: (kicks: readonly Kick[], options?: AttemptOptions) => Promise<readonly string[]>;
   /** Approximate, as SQS counts. @throws BUC-QUEUE-FAILED */
   readonly depth: () => Promise<QueueDepth>;
   /**
@@ -50,6 +53,11 @@ export interface KickQueue {
     options?: AttemptOptions,
   ) => Promise<boolean>;
   readonly close: () => void;
+}
+
+/** What only sends, and does not ask for the messages' ids. */
+export interface KickSender {
+  readonly send: (kicks: readonly Kick[]) => Promise<unknown>;
 }
 
 /** SQS: entries of one SendMessageBatch. */
@@ -72,9 +80,12 @@ export function createKickQueue({ queueUrl, region, endpoint }: KickQueueOptions
   return {
     async send(kicks, { signal } = {}) {
       const entries = kicks.map(toEntry);
+      const messageIds: string[] = [];
       for (let first = 0; first < entries.length; first += BATCH_ENTRIES) {
-        await sendBatch(client, queueUrl, entries.slice(first, first + BATCH_ENTRIES), signal);
+        const batch = entries.slice(first, first + BATCH_ENTRIES);
+        messageIds.push(...(await sendBatch(client, queueUrl, batch, signal)));
       }
+      return messageIds;
     },
 
     async depth() {
@@ -137,19 +148,21 @@ async function sendBatch(
   queueUrl: string,
   entries: readonly SendMessageBatchRequestEntry[],
   signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<readonly string[]> {
   let left = [...entries];
+  const messageIds = new Map<string | undefined, string>();
   await withRetries(signal, async () => {
     const { Successful: accepted = [], Failed: refused = [] } = await client.send(
       new SendMessageBatchCommand({ QueueUrl: queueUrl, Entries: left }),
       signal === undefined ? {} : { abortSignal: signal },
     );
-    const acceptedIds = new Set(accepted.map(({ Id }) => Id));
-    left = left.filter(({ Id }) => !acceptedIds.has(Id));
+    for (const { Id, MessageId = '' } of accepted) messageIds.set(Id, MessageId);
+    left = left.filter(({ Id }) => !messageIds.has(Id));
     if (left.length === 0) return;
     const fault = refused.find(({ SenderFault }) => SenderFault === true);
     throw new RefusedEntries(left.length, (fault ?? refused[0])?.Code, fault !== undefined);
   });
+  return entries.map(({ Id }) => messageIds.get(Id) ?? '');
 }
 
 /** Some entries of a batch were not taken. Internal: people see BUC-QUEUE-FAILED. */

@@ -5,8 +5,8 @@
  */
 import { BucardoError } from '../errors/bucardo-error.ts';
 
-/** Who asked: a change, the lane's schedule, the sweep, the lane itself, a person, a person who wants a copy. */
-const KICK_REASONS = ['change', 'schedule', 'sweep', 'continue', 'manual', 'copy'] as const;
+/** Who asked: a change, the lane's schedule, the sweep, the lane itself, a person, a person who wants a copy, a dead letter. */
+const KICK_REASONS = ['change', 'schedule', 'sweep', 'continue', 'manual', 'copy', 'retry'] as const;
 export type KickReason = (typeof KICK_REASONS)[number];
 
 export interface Kick {

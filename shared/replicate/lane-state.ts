@@ -51,6 +51,8 @@ export interface LaneState {
   readonly storedMark: string | null;
   /** The source was restored into another cluster since the mark was made. */
   readonly otherCluster: boolean;
+  /** Somebody wants the lane to wait. */
+  readonly paused: boolean;
   readonly relations: readonly RelationState[];
 }
 
@@ -59,6 +61,7 @@ interface StateRow {
   readonly mark: string | null;
   readonly registered: boolean;
   readonly other_cluster: boolean;
+  readonly paused: boolean;
   readonly relations: readonly RelationRow[];
 }
 
@@ -86,6 +89,9 @@ const READ_STATE = `
     p.mark::text as mark,
     p.sync is not null as registered,
     coalesce(p.system_identifier <> (pg_control_system()).system_identifier, false) as other_cluster,
+    exists (
+      select from bucardo.lane_status l where (l.sync, l.destination) = ($1, $2) and l.paused_at is not null
+    ) as paused,
     (
       select coalesce(json_agg(json_build_object(
         'schema', r.schema_name,
@@ -124,6 +130,7 @@ export async function readLaneState(source: Connection, lane: Lane): Promise<Lan
     mark: row.mark === null ? NOTHING : parseSnapshot(row.mark),
     storedMark: row.mark,
     otherCluster: row.other_cluster,
+    paused: row.paused,
     relations: row.relations.map(relationState),
   };
 }

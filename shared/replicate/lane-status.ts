@@ -27,9 +27,9 @@ export async function recordRun(
     `update bucardo.lane_status set run_started_at = to_timestamp($3), run_finished_at = clock_timestamp(),
        run_rows = case when $6 then $4 else run_rows end, run_seconds = case when $6 then $5 else run_seconds end,
        total_rows = total_rows + $8, failures = 0,
-       error_code = null, error_detail = null, error_at = null, retry_at = null
+       error_code = null, error_detail = null, error_at = null, retry_at = null, dead_letter_at = null
      where (sync, destination) = ($1, $2) and (
-       $6 or failures > 0 or run_started_at is null
+       $6 or failures > 0 or dead_letter_at is not null or run_started_at is null
        or run_started_at < clock_timestamp() - make_interval(secs => $7))`,
     [
       sync,

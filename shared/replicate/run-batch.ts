@@ -42,6 +42,8 @@ export type BatchOutcome =
       readonly refused: number;
       readonly more: boolean;
     }
+  /** Somebody wants the lane to wait: nothing was looked for. */
+  | { readonly kind: 'paused' }
   /** The source is a restored copy; its control tables must be adopted first. */
   | { readonly kind: 'other cluster' }
   /** Copies were asked for. Whether the tables are copied has to be decided first: only then their deltas may be passed over. */
@@ -78,6 +80,10 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
   if (state.otherCluster) {
     await source.script('rollback');
     return { kind: 'other cluster' };
+  }
+  if (state.paused) {
+    await source.script('rollback');
+    return { kind: 'paused' };
   }
   const attempted = state.relations.filter(
     (relation) =>

@@ -57,14 +57,13 @@ class LaneRun {
 
   async run(): Promise<LaneRunOutcome> {
     const options = await this.#options(this.#lane.destination);
-    const more = await withPostgresDestination(
-      this.#context.connections,
-      options,
-      this.#lane,
-      (destination) => this.#untilDone(destination),
+    const end = await withPostgresDestination(this.#context.connections, options, this.#lane, (destination) =>
+      this.#untilDone(destination),
     );
-    await this.#record();
-    return { rows: this.#rows, batches: this.#batches, more };
+    // A paused lane that did nothing has nothing to say of itself.
+    if (end === 'paused') this.#context.log('info', 'lane.run.paused', this.#names());
+    if (end !== 'paused' || this.#batches > 0) await this.#record();
+    return { rows: this.#rows, batches: this.#batches, more: end === 'time is up' };
   }
 
   async withSource<Result>(body: (source: Connection) => Promise<Result>): Promise<Result> {
@@ -76,20 +75,23 @@ class LaneRun {
     return await this.#context.connections.with({ ...options, purpose: `${options.purpose} ahead` }, body);
   };
 
-  /** Returns whether there was more to do when the time was up. */
-  async #untilDone(destination: Destination): Promise<boolean> {
+  /** How the run came to its end. */
+  async #untilDone(destination: Destination): Promise<'done' | 'time is up' | 'paused'> {
     for (;;) {
-      const { state, more } = await this.#batch(destination);
-      if (this.#timeIsUp()) return true;
-      const copied = await this.#copyStep(destination, state);
-      if (!more && !copied) return false;
+      const batch = await this.#batch(destination);
+      if (batch === 'paused') return 'paused';
+      if (this.#timeIsUp()) return 'time is up';
+      const copied = await this.#copyStep(destination, batch.state);
+      if (!batch.more && !copied) return 'done';
       if (this.#batches > 0 && Date.now() - this.#recordedAtMs > RECORD_EVERY_MS) await this.#record();
-      if (this.#timeIsUp()) return true;
+      if (this.#timeIsUp()) return 'time is up';
     }
   }
 
   /** Applies one batch, in as many attempts as it takes. */
-  async #batch(destination: Destination): Promise<{ readonly state: LaneState; readonly more: boolean }> {
+  async #batch(
+    destination: Destination,
+  ): Promise<{ readonly state: LaneState; readonly more: boolean } | 'paused'> {
     let mode: ApplyMode = destination.modes[0];
     let failed: ReadonlyMap<string, BucardoError> = new Map();
     for (;;) {
@@ -109,6 +111,8 @@ class LaneRun {
         return result;
       });
       switch (outcome.kind) {
+        case 'paused':
+          return 'paused';
         case 'copy wanted':
           return { state: outcome.state, more: true };
         case 'idle':

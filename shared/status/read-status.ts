@@ -42,6 +42,10 @@ export interface LaneStatus {
   readonly error:
     | { readonly code: string; readonly message: string; readonly secondsAgo: number }
     | undefined;
+  /** How long ago somebody paused the lane, if it is. */
+  readonly pausedSecondsAgo: number | undefined;
+  /** How long ago its kick became a dead letter, if it did and no run went well since. */
+  readonly deadLetterSecondsAgo: number | undefined;
   readonly rejectedRows: number;
   readonly held: readonly HeldStatus[];
   readonly copies: readonly CopyStatus[];
@@ -67,6 +71,8 @@ interface StatusRow {
   readonly totalRows: string;
   readonly failures: number;
   readonly error: LaneStatus['error'] | null;
+  readonly pausedSecondsAgo: number | null;
+  readonly deadLetterSecondsAgo: number | null;
   readonly rejectedRows: string;
   readonly relations: readonly (Named & {
     readonly deltaName: string;
@@ -90,6 +96,8 @@ const READ_STATUS = `
     coalesce(s.failures, 0) as failures,
     case when s.error_code is not null then json_build_object('code', s.error_code, 'message', s.error_detail,
       'secondsAgo', extract(epoch from clock_timestamp() - s.error_at)::float8) end as error,
+    extract(epoch from clock_timestamp() - s.paused_at)::float8 as "pausedSecondsAgo",
+    extract(epoch from clock_timestamp() - s.dead_letter_at)::float8 as "deadLetterSecondsAgo",
     (
       select count(*) from bucardo.rejected_row j where (j.sync, j.destination) = (p.sync, p.destination)
     ) as "rejectedRows",
@@ -161,6 +169,8 @@ async function laneStatus(source: Connection, row: StatusRow): Promise<LaneStatu
     totalRows: Number(row.totalRows),
     failures: row.failures,
     error: row.error ?? undefined,
+    pausedSecondsAgo: row.pausedSecondsAgo ?? undefined,
+    deadLetterSecondsAgo: row.deadLetterSecondsAgo ?? undefined,
     rejectedRows: Number(row.rejectedRows),
     held: row.held.map(({ code, message, retryInSeconds, ...name }) => ({
       relation: displayRelation(name),

@@ -42,6 +42,7 @@ export async function waitForLane(
   for (;;) {
     const look = await readLane(source, lane, goal);
     if (look.error !== null) throw notDone(lane, look.error);
+    if (look.paused) throw notDone(lane, `the lane is paused; bucardo resume ${lane.sync}`);
     if (look.held !== null) throw notDone(lane, look.held);
     if (!look.copying && !(await isWaiting(source, look, reached))) {
       if (!look.parked || extensions === MOST_EXTENSIONS) return;
@@ -60,6 +61,7 @@ interface Look {
   readonly held: string | null;
   readonly copying: boolean;
   readonly parked: boolean;
+  readonly paused: boolean;
   readonly deltaNames: readonly string[];
 }
 
@@ -71,6 +73,8 @@ async function readLane(source: Connection, { sync, destination }: Lane, { at }:
        (select min(h.error_detail) from bucardo.held_relation h where (h.sync, h.destination) = ($1, $2)) as held,
        exists (select from bucardo.copy c where (c.sync, c.destination) = ($1, $2)) as copying,
        exists (select from bucardo.rejected_row j where (j.sync, j.destination) = ($1, $2)) as parked,
+       exists (select from bucardo.lane_status s
+               where (s.sync, s.destination) = ($1, $2) and s.paused_at is not null) as paused,
        array(select r.delta_name from bucardo.sync_relation sr join bucardo.relation r using (schema_name, table_name)
              where sr.sync = $1) as "deltaNames"
      from bucardo.progress p where (p.sync, p.destination) = ($1, $2)`,

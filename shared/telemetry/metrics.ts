@@ -1,16 +1,5 @@
-/**
- * Measurements of runs. Programs choose where they go: log events here, CloudWatch by way of Powertools in Lambda.
- * Names are constants because alarms and dashboards refer to them.
- */
+/** Measurements of runs, sweeps and dead letters. Programs choose where they go: log events here, CloudWatch in Lambda. */
 import type { Log } from './log.ts';
-
-export const METRIC_NAMESPACE = 'Bucardo';
-
-/** Rows written to or deleted at a destination. */
-export const METRIC_ROWS = 'RowsReplicated';
-export const METRIC_RUN_SECONDS = 'RunSeconds';
-/** 1 for a run that failed, 0 for one that did not, so that the average is a rate. */
-export const METRIC_RUN_FAILURES = 'RunFailures';
 
 export interface LaneRunMeasurement {
   readonly sync: string;
@@ -20,11 +9,34 @@ export interface LaneRunMeasurement {
   readonly failed: boolean;
 }
 
+export interface LaneMeasurement {
+  readonly sync: string;
+  readonly destination: string;
+  /** Age of the oldest change that waits; 0 if none does. */
+  readonly lagSeconds: number;
+  readonly rejectedRows: number;
+  /** Its sync wants an alarm for each of its lanes. */
+  readonly ownAlarm: boolean;
+}
+
+export interface SweepMeasurement {
+  readonly lanes: readonly LaneMeasurement[];
+  readonly sourcesFailed: number;
+}
+
 export interface Metrics {
   laneRun(measurement: LaneRunMeasurement): void;
+  sweep(measurement: SweepMeasurement): void;
+  /** Undefined if the letter named no lane. */
+  deadLetter(lane: { readonly sync: string | undefined; readonly destination: string | undefined }): void;
 }
 
 /** Measurements as events of the log, for programs without CloudWatch. */
 export function logMetrics(log: Log): Metrics {
-  return { laneRun: (measurement) => log('debug', 'lane.run.measured', { ...measurement }) };
+  return {
+    laneRun: (measurement) => log('debug', 'lane.run.measured', { ...measurement }),
+    sweep: ({ lanes, sourcesFailed }) =>
+      log('debug', 'sweep.measured', { lanes: lanes.length, sourcesFailed }),
+    deadLetter: (lane) => log('debug', 'dead-letter.measured', { ...lane }),
+  };
 }

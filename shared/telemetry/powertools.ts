@@ -6,12 +6,17 @@ import { Logger } from '@aws-lambda-powertools/logger';
 import { Metrics as Emf, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { Log, LogLevel } from './log.ts';
 import {
+  METRIC_DEAD_LETTERS,
+  METRIC_LAG,
+  METRIC_LANE_LAG,
   METRIC_NAMESPACE,
+  METRIC_REJECTED_ROWS,
   METRIC_ROWS,
   METRIC_RUN_FAILURES,
   METRIC_RUN_SECONDS,
-  type Metrics,
-} from './metrics.ts';
+  METRIC_SOURCES_FAILED,
+} from './metric-names.ts';
+import type { Metrics } from './metrics.ts';
 
 /** @param service the program's name, on every line */
 export function powertoolsLog(service: string, leastLevel: LogLevel): Log {
@@ -22,16 +27,53 @@ export function powertoolsLog(service: string, leastLevel: LogLevel): Log {
   };
 }
 
-/** Every measurement is written at once: nothing is kept between invocations. */
+/**
+ * Every measurement is written at once: nothing is kept between invocations. Lanes are properties of the line, which cost nothing, and
+ * a dimension only where an alarm wants it: @see metric-names.ts.
+ */
 export function powertoolsMetrics(fleet: string): Metrics {
+  const emit = (fill: (emf: Emf) => void): void => {
+    const emf = new Emf({ namespace: METRIC_NAMESPACE, serviceName: fleet });
+    fill(emf);
+    emf.publishStoredMetrics();
+  };
   return {
     laneRun({ sync, destination, rows, seconds, failed }) {
-      const emf = new Emf({ namespace: METRIC_NAMESPACE, serviceName: fleet });
-      emf.addDimensions({ sync, destination });
-      emf.addMetric(METRIC_ROWS, MetricUnit.Count, rows);
-      emf.addMetric(METRIC_RUN_SECONDS, MetricUnit.Seconds, seconds);
-      emf.addMetric(METRIC_RUN_FAILURES, MetricUnit.Count, failed ? 1 : 0);
-      emf.publishStoredMetrics();
+      emit((emf) => {
+        emf.addMetadata('sync', sync);
+        emf.addMetadata('destination', destination);
+        emf.addMetric(METRIC_ROWS, MetricUnit.Count, rows);
+        emf.addMetric(METRIC_RUN_SECONDS, MetricUnit.Seconds, seconds);
+        emf.addMetric(METRIC_RUN_FAILURES, MetricUnit.Count, failed ? 1 : 0);
+      });
+    },
+    sweep({ lanes, sourcesFailed }) {
+      emit((emf) => {
+        emf.addMetric(
+          METRIC_LAG,
+          MetricUnit.Seconds,
+          Math.max(0, ...lanes.map(({ lagSeconds }) => lagSeconds)),
+        );
+        emf.addMetric(
+          METRIC_REJECTED_ROWS,
+          MetricUnit.Count,
+          lanes.reduce((sum, { rejectedRows }) => sum + rejectedRows, 0),
+        );
+        emf.addMetric(METRIC_SOURCES_FAILED, MetricUnit.Count, sourcesFailed);
+      });
+      for (const { sync, destination, lagSeconds } of lanes.filter(({ ownAlarm }) => ownAlarm)) {
+        emit((emf) => {
+          emf.addDimensions({ sync, destination });
+          emf.addMetric(METRIC_LANE_LAG, MetricUnit.Seconds, lagSeconds);
+        });
+      }
+    },
+    deadLetter({ sync, destination }) {
+      emit((emf) => {
+        if (sync !== undefined) emf.addMetadata('sync', sync);
+        if (destination !== undefined) emf.addMetadata('destination', destination);
+        emf.addMetric(METRIC_DEAD_LETTERS, MetricUnit.Count, 1);
+      });
     },
   };
 }

@@ -7,16 +7,19 @@ import type { Connection } from '../../shared/postgres/connection.ts';
 import { type LocalSqs, startLocalSqs } from '../../shared/local/sqs-server.ts';
 import { createKickQueue, type KickQueue } from '../../shared/queue/kick-queue.ts';
 import type { LogFields } from '../../shared/telemetry/log.ts';
+import type { SweepMeasurement } from '../../shared/telemetry/metrics.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 
 let sqs: LocalSqs;
 let queue: KickQueue;
 let events: (LogFields & { readonly event: string })[];
+let measurements: SweepMeasurement[];
 
 beforeEach(async () => {
   sqs = await startLocalSqs();
   queue = createKickQueue({ queueUrl: sqs.kicks.url, endpoint: sqs.endpoint });
   events = [];
+  measurements = [];
 });
 
 afterEach(async () => {
@@ -80,6 +83,7 @@ function sweepOf(
     resolveUrl: async ({ name }) => urls[name] ?? '',
     queue,
     log: (_level, event, fields) => events.push({ event, ...fields }),
+    metrics: { sweep: (measured) => measurements.push(measured) },
     now: Date.now,
     purge: async () => {},
     ...options,
@@ -95,6 +99,11 @@ async function sourceWith(sql: string): Promise<{ database: TestDatabase; app: C
   if (sql !== '') await app.script(sql);
   return { database, app };
 }
+
+const scheduled = fleetOf(['east'], {
+  orders: { source: 'east', schedule: 'rate(5 minutes)' },
+  nightly: { source: 'east', autokick: false },
+});
 
 /** A change that happened so long ago. */
 function change(age: string): string {
@@ -143,10 +152,78 @@ describe('missed changes', () => {
   });
 });
 
+describe('what is measured', () => {
+  const fleet = BOTH;
+  const laneOf = (sync: string) => measurements.at(-1)?.lanes.find((lane) => lane.sync === sync);
+
+  it('is the age of the oldest change that waits, and the rows that are parked', async () => {
+    const { database, app } = await sourceWith(`${change('3 minutes')} ${change('1 minute')}`);
+    await app.script(
+      `insert into bucardo.rejected_row
+         (sync, destination, schema_name, table_name, key, error_code, error_detail, txntime, key_hash)
+       values ('orders', 'reports', 'public', 'Orders', '{1}', 'BUC-ROW-REFUSED', '', clock_timestamp(), '\\x01'),
+         ('orders', 'reports', 'public', 'Orders', '{2}', 'BUC-ROW-REFUSED', '', clock_timestamp(), '\\x02')`,
+    );
+    await sweepOf(fleet, { east: database.url })();
+    expect(laneOf('orders')).toMatchObject({ rejectedRows: 2, ownAlarm: false });
+    expect(laneOf('orders')?.lagSeconds).toBeGreaterThanOrEqual(180);
+    expect(laneOf('orders')?.lagSeconds).toBeLessThan(240);
+    expect(events.filter(({ event }) => event === 'sweep.lane.measured').map(({ lane }) => lane)).toEqual([
+      'orders/reports',
+      'nightly/reports',
+    ]);
+    await app.script(
+      'delete from bucardo.rejected_row; update bucardo.progress set mark = txid_current_snapshot()',
+    );
+    events = [];
+    await sweepOf(fleet, { east: database.url })();
+    expect(laneOf('orders')).toMatchObject({ lagSeconds: 0, rejectedRows: 0 });
+    expect(events.filter(({ event }) => event === 'sweep.lane.measured')).toEqual([]);
+  });
+
+  it('counts what a held relation still has to bring, from its own mark', async () => {
+    const { database, app } = await sourceWith(change('10 minutes'));
+    await app.script(
+      `insert into bucardo.held_relation
+         (sync, destination, schema_name, table_name, mark, error_code, error_detail, retry_at)
+       select sync, destination, 'public', 'Orders', mark, 'BUC-COLUMN-MISSING', '', clock_timestamp() + interval '1 hour'
+       from bucardo.progress where sync = 'orders';
+       update bucardo.progress set mark = txid_current_snapshot()`,
+    );
+    await sweepOf(fleet, { east: database.url })();
+    expect(laneOf('orders')?.lagSeconds).toBeGreaterThanOrEqual(600);
+    expect(laneOf('nightly')?.lagSeconds).toBe(0);
+  });
+
+  it('leaves out a source that cannot be swept, and counts it', async () => {
+    await sweepOf(fleet, { east: 'postgres://127.0.0.1:1/none' })();
+    expect(measurements).toEqual([{ lanes: [], sourcesFailed: 1 }]);
+  });
+});
+
 describe('what the source has recorded', () => {
-  const scheduled = fleetOf(['east'], {
-    orders: { source: 'east', schedule: 'rate(5 minutes)' },
-    nightly: { source: 'east', autokick: false },
+  it('of a paused lane, that somebody wants it to wait', async () => {
+    const { database, app } = await sourceWith(change('2 minutes'));
+    await app.script(
+      `insert into bucardo.lane_status (sync, destination, paused_at) values ('orders', 'reports', clock_timestamp())`,
+    );
+    const sweep = sweepOf(BOTH, { east: database.url });
+    expect((await sweep()).kicked).toEqual([]);
+    await app.script('update bucardo.lane_status set paused_at = null');
+    expect((await sweep()).kicked).toEqual([{ lane: 'orders/reports', reason: 'sweep' }]);
+  });
+
+  it('of a schedule that others kick, that they have not', async () => {
+    const { database, app } = await sourceWith(
+      `insert into bucardo.lane_status (sync, destination, run_started_at)
+       values ('orders', 'reports', clock_timestamp() - interval '6 minutes')`,
+    );
+    const sweep = sweepOf(scheduled, { east: database.url }, { scheduleGraceSeconds: 90 });
+    expect((await sweep()).kicked).toEqual([]);
+    await app.script(
+      `update bucardo.lane_status set run_started_at = clock_timestamp() - interval '7 minutes'`,
+    );
+    expect((await sweep()).kicked).toEqual([{ lane: 'orders/reports', reason: 'schedule' }]);
   });
 
   it('decides whether the schedule is due', async () => {

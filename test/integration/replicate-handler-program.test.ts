@@ -100,7 +100,7 @@ it('the function reports a lane whose database is away, in its answer, a log eve
     RunFailures: 1,
     RowsReplicated: 0,
     RunSeconds: expect.any(Number),
-    _aws: { CloudWatchMetrics: [{ Namespace: 'Bucardo', Dimensions: [['service', 'sync', 'destination']] }] },
+    _aws: { CloudWatchMetrics: [{ Namespace: 'Bucardo', Dimensions: [['service']] }] },
   });
   expect(JSON.stringify(lines)).not.toContain('hunter2');
 });

@@ -267,7 +267,7 @@ describe('more to do', () => {
       {
         send: async (kicks) => {
           if (broken) throw new BucardoError('BUC-QUEUE-FAILED');
-          await queue.send(kicks);
+          return await queue.send(kicks);
         },
       },
     );

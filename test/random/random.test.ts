@@ -107,9 +107,9 @@ async function happen(mishap: Mishap, live: LiveFleet, proxy: PostgresProxy): Pr
       await live.stop();
       return void (await live.start());
     case 'kick':
-      return await live.running?.queue.send([
+      return void (await live.running?.queue.send([
         { lane: `orders/${TARGETS[mishap.target] ?? ''}`, reason: 'manual' },
-      ]);
+      ]));
     case 'sweep':
       return void (await live.running?.sweep());
   }

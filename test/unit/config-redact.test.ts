@@ -31,15 +31,20 @@ test('whatever a password is made of, it is not shown', () => {
 });
 
 test('settings have defaults, and an unknown level of logging stops nothing', () => {
-  expect(readSettings({})).toEqual({ queueUrl: undefined, logLevel: 'info' });
+  const none = {
+    queueUrl: undefined,
+    deadLetterQueueUrl: undefined,
+    events: false,
+    health: undefined,
+    logLevel: 'info',
+  };
+  expect(readSettings({})).toEqual(none);
   expect(readSettings({ BUCARDO_QUEUE_URL: ' http://q/1.fifo ', LOG_LEVEL: 'DEBUG' })).toEqual({
+    ...none,
     queueUrl: 'http://q/1.fifo',
     logLevel: 'debug',
   });
-  expect(readSettings({ BUCARDO_QUEUE_URL: '', LOG_LEVEL: 'loud' })).toEqual({
-    queueUrl: undefined,
-    logLevel: 'info',
-  });
+  expect(readSettings({ BUCARDO_QUEUE_URL: '', LOG_LEVEL: 'loud', BUCARDO_EVENTS: 'yes' })).toEqual(none);
 });
 
 test.each([

@@ -13,6 +13,7 @@ function situation(change: Partial<LaneSituation> = {}): LaneSituation {
     retryDueForSeconds: undefined,
     heldDueForSeconds: undefined,
     copyUnfinished: false,
+    paused: false,
     ...change,
   };
 }

@@ -1,0 +1,18 @@
+/** The operate function as AWS Lambda loads it: everything it is made of, read from top to bottom. */
+import { readSettings } from '../../shared/config/environment.ts';
+import { loadConfig } from '../../shared/config/load-config.ts';
+import { createKickQueue } from '../../shared/queue/kick-queue.ts';
+import { requireQueueUrl } from '../../shared/queue/require-queue-url.ts';
+import { withFleetDatabase } from '../../shared/status/with-fleet-database.ts';
+import { powertoolsLog } from '../../shared/telemetry/powertools.ts';
+import { createOperateHandler } from './create-handler.ts';
+
+const settings = readSettings();
+const { fleet } = await loadConfig({ cwd: process.cwd() });
+
+export const handler = createOperateHandler({
+  fleet,
+  queue: createKickQueue({ queueUrl: requireQueueUrl(settings.queueUrl) }),
+  withDatabase: withFleetDatabase(fleet, 'operate'),
+  log: powertoolsLog('operate', settings.logLevel),
+});
