@@ -1,4 +1,4 @@
-import { defineConfig, env } from './shared/config/index.ts';
+import { defineConfig, secret } from './shared/config/index.ts';
 
 /**
  * The fleet of this checkout: an example until edited. In a project of its own, import from 'bucardo-serverless' instead.
@@ -6,9 +6,9 @@ import { defineConfig, env } from './shared/config/index.ts';
  */
 export default defineConfig({
   databases: {
-    shop: { engine: 'postgres', url: env('SHOP_URL') },
-    reports: { engine: 'postgres', url: env('REPORTS_URL') },
-    archive: { engine: 'postgres', url: env('ARCHIVE_URL') },
+    shop: { engine: 'postgres', url: secret('bucardo/shop') },
+    reports: { engine: 'postgres', url: secret('bucardo/reports') },
+    archive: { engine: 'postgres', url: secret('bucardo/archive') },
   },
   syncs: {
     everything: {

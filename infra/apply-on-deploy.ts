@@ -4,7 +4,6 @@
  */
 import { CustomResource, Duration } from 'aws-cdk-lib';
 import type { FunctionOptions } from 'aws-cdk-lib/aws-lambda';
-import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { Fleet } from '../shared/config/types.ts';
 import { configurationHash } from './configuration-hash.ts';
@@ -34,7 +33,7 @@ export class ApplyOnDeploy extends Construct {
       timeout: Duration.seconds(TIMEOUT_SECONDS),
       memoryMiB: MEMORY_MIB,
       environment: {},
-      logRetention: fleet.aws.logRetentionDays as RetentionDays,
+      logRetention: fleet.aws.logRetentionDays,
       tracing: fleet.aws.tracing,
       network,
     });

@@ -5,13 +5,13 @@
 import { resolve } from 'node:path';
 import { RemovalPolicy } from 'aws-cdk-lib';
 import { Key } from 'aws-cdk-lib/aws-kms';
-import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { type ITopic, Topic } from 'aws-cdk-lib/aws-sns';
 import { EmailSubscription } from 'aws-cdk-lib/aws-sns-subscriptions';
 import { Construct } from 'constructs';
 import type { StackOutput } from '../shared/config/stack-outputs.ts';
 import type { Fleet } from '../shared/config/types.ts';
 import { ApplyOnDeploy } from './apply-on-deploy.ts';
+import { acknowledge } from './acknowledged.ts';
 import { FleetAlarms } from './alarms.ts';
 import { FleetDashboard } from './dashboard.ts';
 import { grantDatabases, refuseVariables } from './database-rights.ts';
@@ -48,11 +48,12 @@ export class BucardoFleet extends Construct {
     const read = readConfig(configFile);
     const fleet = { ...read, name: props.fleetName ?? read.name };
     const { aws } = fleet;
-    const logRetention = aws.logRetentionDays as RetentionDays;
+    const logRetention = aws.logRetentionDays;
     const encryptionKey =
       aws.kmsKeyArn === undefined ? undefined : Key.fromKeyArn(this, 'Key', aws.kmsKeyArn);
     this.fleet = fleet;
     refuseVariables(this, fleet);
+    acknowledge(this);
 
     this.queue = new KickQueue(this, 'Queue', { fleetName: fleet.name, encryptionKey });
     const network = new FleetNetwork(this, 'Network', { fleet });

@@ -3,7 +3,6 @@ import { Duration, Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';
 import type { FunctionOptions } from 'aws-cdk-lib/aws-lambda';
 import { SqsEventSource } from 'aws-cdk-lib/aws-lambda-event-sources';
-import type { RetentionDays } from 'aws-cdk-lib/aws-logs';
 import type { Queue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import { maximumConcurrency } from '../shared/config/concurrency.ts';
@@ -124,7 +123,7 @@ export class FleetFunctions extends Construct {
         ...options.environment,
       },
       // The configuration allows CloudWatch's values only.
-      logRetention: fleet.aws.logRetentionDays as RetentionDays,
+      logRetention: fleet.aws.logRetentionDays,
       tracing: fleet.aws.tracing,
       network,
     });

@@ -38,7 +38,7 @@ export class KickQueue extends Construct {
       removalPolicy: RemovalPolicy.DESTROY,
     };
     // Each queue names the other, so one of the names must be known beforehand. The stack's own id keeps it unique.
-    const [stackGuid = ''] = [Fn.select(0, Fn.split('-', Fn.select(2, Fn.split('/', Aws.STACK_ID))))];
+    const stackGuid = Fn.select(0, Fn.split('-', Fn.select(2, Fn.split('/', Aws.STACK_ID))));
     const kickName = kickQueueName(`${fleetName}-${stackGuid}`);
     this.deadLetters = new Queue(this, 'DeadLetters', {
       ...common,

@@ -1,4 +1,5 @@
 /** The replicate function as AWS Lambda loads it: everything it is made of, read from top to bottom. */
+import { CONNECTIONS_PER_RUN } from '../../shared/config/concurrency.ts';
 import { readSettings } from '../../shared/config/environment.ts';
 import { loadConfig } from '../../shared/config/load-config.ts';
 import { forgetSecret, resolveUrl } from '../../shared/config/secrets.ts';
@@ -18,7 +19,8 @@ export const handler = createReplicateHandler({
   forgetUrl: ({ url }) => forgetSecret(url),
   queue: createKickQueue({ queueUrl: requireQueueUrl(settings.queueUrl) }),
   runLane,
-  connections: new ConnectionCache(),
+  // One run at a time here, so this bounds what the process has at any database: @see maximumConcurrency.
+  connections: new ConnectionCache({ mostPerDatabase: CONNECTIONS_PER_RUN }),
   log: powertoolsLog('replicate', settings.logLevel),
   metrics: powertoolsMetrics(fleet.name),
 });

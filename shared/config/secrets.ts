@@ -42,6 +42,8 @@ async function resolveValue(reference: ValueRef): Promise<string> {
       return pick(reference, await stored(secretsManager, reference.id, reference));
     case 'parameter':
       return (await stored(parameterStore, reference.name, reference)).trim();
+    default:
+      return reference satisfies never;
   }
 }
 

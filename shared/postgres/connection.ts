@@ -9,6 +9,7 @@ import { Client, type CustomTypesConfig, type QueryResult, types as driverTypes 
 import { type CopyToStreamQuery, from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { BucardoError } from '../errors/bucardo-error.ts';
 import { fromDriverError } from './errors.ts';
+import { rdsTls } from './rds-tls.ts';
 
 export interface ConnectOptions {
   /** The database's name in the configuration, for errors and `application_name`. */
@@ -68,9 +69,11 @@ const FAREWELL_MS = 1_000;
 export async function connect(options: ConnectOptions): Promise<Connection> {
   const { database, purpose, connectTimeoutMs = 10_000 } = options;
   let client: Client;
+  const rds = await rdsTls(options.url);
   try {
     client = new Client({
-      connectionString: withLibpqSslModes(options.url),
+      connectionString: withLibpqSslModes(rds?.url ?? options.url),
+      ...(rds === undefined ? {} : { ssl: rds.ssl }),
       application_name: `bucardo ${purpose}`,
       connectionTimeoutMillis: connectTimeoutMs,
       keepAlive: true,

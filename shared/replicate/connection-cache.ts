@@ -21,9 +21,24 @@ export interface CachedConnectOptions extends ConnectOptions {
   readonly onUse?: (connection: Connection) => Promise<void>;
 }
 
+export interface ConnectionCacheOptions {
+  /**
+   * Most connections to one database while one is opened, in use and idle together, for a process that runs lanes one after
+   * the other: idle ones of other purposes make way. Default: any number.
+   */
+  readonly mostPerDatabase?: number;
+}
+
 export class ConnectionCache {
   readonly #idle = new Map<string, Idle>();
+  /** Connections in use by database. */
+  readonly #used = new Map<string, number>();
+  readonly #mostPerDatabase: number;
   #closed = false;
+
+  constructor({ mostPerDatabase = Number.POSITIVE_INFINITY }: ConnectionCacheOptions = {}) {
+    this.#mostPerDatabase = mostPerDatabase;
+  }
 
   /**
    * Runs `body` with a connection, warm if there is one. It is kept for later only if `body` succeeds.
@@ -33,7 +48,21 @@ export class ConnectionCache {
     options: CachedConnectOptions,
     body: (connection: Connection) => Promise<Result>,
   ): Promise<Result> {
-    const connection = (await this.#warm(options)) ?? (await fresh(options));
+    const { database } = options;
+    this.#used.set(database, (this.#used.get(database) ?? 0) + 1);
+    try {
+      const connection = (await this.#warm(options)) ?? (await this.#fresh(options));
+      return await this.#use(connection, options, body);
+    } finally {
+      this.#used.set(database, (this.#used.get(database) ?? 1) - 1);
+    }
+  }
+
+  async #use<Result>(
+    connection: Connection,
+    options: CachedConnectOptions,
+    body: (connection: Connection) => Promise<Result>,
+  ): Promise<Result> {
     let keep = false;
     try {
       const result = await body(connection);
@@ -54,6 +83,18 @@ export class ConnectionCache {
     const idle = [...this.#idle.values()];
     this.#idle.clear();
     await Promise.all(idle.map(({ connection }) => connection.close()));
+  }
+
+  /** Those in use include the one that is wanted. */
+  async #fresh(options: CachedConnectOptions): Promise<Connection> {
+    const { database } = options;
+    const idle = [...this.#idle].filter(([, { connection }]) => connection.database === database);
+    const tooMany = (this.#used.get(database) ?? 0) + idle.length - this.#mostPerDatabase;
+    // In the order in which they became idle: the oldest first.
+    const leaving = idle.slice(0, Math.max(0, tooMany));
+    for (const [key] of leaving) this.#idle.delete(key);
+    await Promise.all(leaving.map(([, { connection }]) => connection.close()));
+    return await fresh(options);
   }
 
   async #warm(options: CachedConnectOptions): Promise<Connection | undefined> {

@@ -38,17 +38,19 @@ export async function operate(
       return await resume(pickLanes(fleet, request.sync, request.to), context);
     case 'redrive':
       return await redrive(request, context);
+    default:
+      return request satisfies never;
   }
 }
 
 /** @throws BUC-NOT-APPLIED */
-export async function pause(lanes: readonly Lane[], withDatabase: WithDatabase): Promise<LanesAnswer> {
+async function pause(lanes: readonly Lane[], withDatabase: WithDatabase): Promise<LanesAnswer> {
   for (const lane of lanes) await withDatabase(lane.source, (source) => pauseLane(source, lane));
   return named(lanes);
 }
 
 /** Also kicks the lanes. @throws BUC-NOT-APPLIED, BUC-QUEUE-FAILED */
-export async function resume(
+async function resume(
   lanes: readonly Lane[],
   { withDatabase, queue }: Pick<OperateContext, 'withDatabase' | 'queue'>,
 ): Promise<LanesAnswer> {
@@ -61,7 +63,7 @@ export async function resume(
  * Kicks lanes whose kick became a dead letter now, instead of at the letter's next try. The letters go by themselves when the
  * lanes are well. @throws BUC-LANE-UNKNOWN, BUC-QUEUE-FAILED
  */
-export async function redrive(
+async function redrive(
   { sync, to }: { readonly sync?: string | undefined; readonly to?: string | undefined },
   { fleet, withDatabase, queue }: OperateContext,
 ): Promise<LanesAnswer> {

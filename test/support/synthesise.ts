@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { App, type StackProps } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
-import { onTestFinished } from 'vitest';
 import { BucardoFleetStack } from '../../infra/bucardo-fleet-stack.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -30,7 +29,7 @@ export function writeConfig(text: string): string {
 
 export function temporaryFolder(prefix: string): string {
   const folder = mkdtempSync(join(tmpdir(), prefix));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
@@ -53,15 +52,22 @@ export interface CloudFormationResource {
   readonly DeletionPolicy?: string;
 }
 
-export function synthesise(
-  config: string,
-  {
-    fleetName,
-    context = {},
-    ...props
-  }: StackProps & { fleetName?: string; context?: Record<string, unknown> } = {},
-): Synthesised {
-  const app = new App({ context: { ...cdkContext(), ...context }, outdir: temporaryFolder('bucardo-cdk-') });
+/** Many tests look at the same template; making one takes a second or two. */
+const made = new Map<string, Synthesised>();
+
+export function synthesise(config: string, options: SynthesiseOptions = {}): Synthesised {
+  const key = JSON.stringify([config, options]);
+  const known = made.get(key) ?? make(config, options);
+  made.set(key, known);
+  return known;
+}
+
+interface SynthesiseOptions extends StackProps {
+  readonly fleetName?: string;
+}
+
+function make(config: string, { fleetName, ...props }: SynthesiseOptions): Synthesised {
+  const app = new App({ context: cdkContext(), outdir: temporaryFolder('bucardo-cdk-') });
   const stack = new BucardoFleetStack(app, fleetName ?? 'bucardo', {
     configFile: writeConfig(config),
     ...(fleetName === undefined ? {} : { fleetName }),
