@@ -5,6 +5,9 @@ import { findSync, pickLanes } from '../shared/config/lanes.ts';
 import type { Lane } from '../shared/config/types.ts';
 import { BucardoError } from '../shared/errors/bucardo-error.ts';
 import { kickAndWait, type LaneOutcome } from '../shared/status/kick-and-wait.ts';
+import type { KickAnswer } from '../lambdas/kick/create-handler.ts';
+import { invoke } from './aws/invoke.ts';
+import { deployedFleet } from './aws/options.ts';
 import { openQueue } from './open-queue.ts';
 import { parseSeconds } from './parse-seconds.ts';
 import { readFleet } from './read-fleet.ts';
@@ -28,6 +31,21 @@ export function registerKick(program: Command): void {
     .option('--json', 'print the outcome as JSON')
     .addHelpText('after', '\nExample:\n  bucardo kick orders --wait --timeout 60')
     .action(async (sync: string, options: KickOptions, command: Command) => {
+      const deployed = await deployedFleet(command);
+      if (deployed !== undefined) {
+        const { kicks, outcomes = [] } = (await invoke(deployed, 'KickFunction', {
+          sync,
+          to: options.to,
+          wait: options.wait,
+          timeoutSeconds: options.timeout,
+        })) as KickAnswer;
+        throwUndone(outcomes);
+        report(
+          kicks.map(({ lane }) => ({ id: lane })),
+          options,
+        );
+        return;
+      }
       const { fleet, file } = await readFleet(command);
       const lanes = pickLanes(fleet, sync, options.to);
       const queue = openQueue(file);
@@ -55,7 +73,7 @@ function throwUndone(outcomes: readonly LaneOutcome[]): void {
   if (failures.length > 0) throw new BucardoError('BUC-LANE-NOT-DONE', { detail: failures.join('; ') });
 }
 
-function report(lanes: readonly Lane[], { wait, json }: KickOptions): void {
+function report(lanes: readonly Pick<Lane, 'id'>[], { wait, json }: KickOptions): void {
   const done = wait === true ? 'done' : 'kicked';
   const text =
     json === true

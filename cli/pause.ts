@@ -3,6 +3,8 @@ import process from 'node:process';
 import type { Command } from 'commander';
 import { operate, type OperateRequest } from '../shared/status/operate.ts';
 import { withFleetDatabase } from '../shared/status/with-fleet-database.ts';
+import { invoke } from './aws/invoke.ts';
+import { deployedFleet } from './aws/options.ts';
 import { openQueue } from './open-queue.ts';
 import { readFleet } from './read-fleet.ts';
 
@@ -64,6 +66,10 @@ async function act(
 }
 
 async function answerTo(request: OperateRequest, command: Command): ReturnType<typeof operate> {
+  const deployed = await deployedFleet(command);
+  if (deployed !== undefined) {
+    return (await invoke(deployed, 'OperateFunction', request)) as Awaited<ReturnType<typeof operate>>;
+  }
   const { fleet, file } = await readFleet(command);
   const context = { fleet, withDatabase: withFleetDatabase(fleet, 'command') };
   // Pausing sends nothing, and so needs no queue.

@@ -8,12 +8,15 @@ import process from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { asBucardoError } from '../shared/errors/bucardo-error.ts';
 import { errorFields } from '../shared/telemetry/log.ts';
+import { addAwsOptions } from './aws/options.ts';
 import { registerCheck } from './check.ts';
 import { registerConfig } from './config.ts';
 import { registerCopy } from './copy.ts';
 import { registerDev } from './dev.ts';
 import { registerInit } from './init.ts';
 import { registerKick } from './kick.ts';
+import { registerLogs } from './logs.ts';
+import { registerNotifier } from './notifier.ts';
 import { registerPause, registerRedrive, registerResume } from './pause.ts';
 import { registerApply, registerPlan } from './plan.ts';
 import { registerRejected } from './rejected.ts';
@@ -27,12 +30,14 @@ const commands: readonly ((program: Command) => void)[] = [
   registerPlan,
   registerApply,
   registerDev,
+  registerNotifier,
   registerStatus,
   registerKick,
   registerCopy,
   registerPause,
   registerResume,
   registerRedrive,
+  registerLogs,
   registerRejected,
   registerUninstall,
 ];
@@ -68,6 +73,7 @@ function createProgram(): Command {
     .showHelpAfterError('Run it with --help to see what it takes.')
     .addHelpText('after', '\nExit status: 0 done, 1 failed, 2 wrong use.')
     .exitOverride();
+  addAwsOptions(program);
   for (const register of commands) register(program);
   return program;
 }

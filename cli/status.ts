@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { type FleetStatus, readFleetStatus } from '../shared/status/read-fleet-status.ts';
 import { withFleetDatabase } from '../shared/status/with-fleet-database.ts';
+import { invoke } from './aws/invoke.ts';
+import { deployedFleet } from './aws/options.ts';
 import { parseSeconds } from './parse-seconds.ts';
 import { readFleet } from './read-fleet.ts';
 import { statusText } from './status-text.ts';
@@ -23,14 +25,24 @@ export function registerStatus(program: Command): void {
     .option('--interval <seconds>', 'with --watch: how often', parseSeconds, 2)
     .addHelpText('after', '\nExample:\n  bucardo status --json | jq ".lanes[] | select(.lagSeconds > 60)"')
     .action(async (options: StatusOptions, command: Command) => {
-      const { fleet } = await readFleet(command);
+      const read = await statusReader(command);
       do {
-        const status = await readFleetStatus(fleet, withFleetDatabase(fleet, 'command'));
+        const status = await read();
         print(status, options);
         if (options.watch !== true && status.unknown.length > 0) process.exitCode = 1;
         if (options.watch === true) await sleep(options.interval * 1000);
       } while (options.watch === true);
     });
+}
+
+/** How the status is read again and again: from the databases, or by the deployed fleet's own function. */
+async function statusReader(command: Command): Promise<() => Promise<FleetStatus>> {
+  const deployed = await deployedFleet(command);
+  if (deployed !== undefined) {
+    return async () => (await invoke(deployed, 'OperateFunction', { command: 'status' })) as FleetStatus;
+  }
+  const { fleet } = await readFleet(command);
+  return () => readFleetStatus(fleet, withFleetDatabase(fleet, 'command'));
 }
 
 function print({ lanes, unknown }: FleetStatus, { json, watch }: StatusOptions): void {

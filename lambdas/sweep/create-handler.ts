@@ -12,7 +12,7 @@ import type { KickSender } from '../../shared/queue/kick-queue.ts';
 import { errorFields, type Log } from '../../shared/telemetry/log.ts';
 import type { LaneMeasurement, Metrics } from '../../shared/telemetry/metrics.ts';
 import { type LaneSituation, planSweep } from './plan-sweep.ts';
-import { hasOverdueChanges, type LaneRow, readLagSeconds, readLanes } from './read-lanes.ts';
+import { type LaneRow, readLanes, readWaiting, type Waiting } from './read-lanes.ts';
 
 export interface SweepHandlerOptions {
   readonly fleet: Fleet;
@@ -54,40 +54,37 @@ export function createSweepHandler(options: SweepHandlerOptions): () => Promise<
     measured: LaneMeasurement[],
   ): Promise<void> {
     await source.script(`set statement_timeout = '${STATEMENT_TIMEOUT_SECONDS}s'`);
-    const lookAt: { readonly lane: string; readonly row: LaneRow }[] = [];
-    const kicks: Kick[] = [];
     const situations = [...situationsOf(fleet, name, await readLanes(source), log)];
-    for (const { situation, row } of situations) {
-      const lane = situation.lane.id;
-      const decision = planSweep(situation, now(), options.scheduleGraceSeconds);
-      switch (decision.action) {
-        case 'kick':
-          kicks.push({ lane, reason: decision.reason });
-          break;
-        case 'look':
-          lookAt.push({ lane, row });
-          break;
-        case 'leave':
-          break;
-      }
-    }
-    await send(kicks, kicked);
+    const decided = situations.map(({ situation, row }) => ({
+      lane: situation.lane,
+      row,
+      decision: planSweep(situation, now(), options.scheduleGraceSeconds),
+    }));
+    await send(
+      decided.flatMap(({ lane, decision }) =>
+        decision.action === 'kick' ? [{ lane: lane.id, reason: decision.reason }] : [],
+      ),
+      kicked,
+    );
     const missed: Kick[] = [];
-    for (const { lane, row } of lookAt) {
-      if (await hasOverdueChanges(source, row, intervalSeconds)) missed.push({ lane, reason: 'sweep' });
+    for (const { lane, row, decision } of decided) {
+      const waiting = await readWaiting(source, row);
+      measured.push(measure(lane, row, waiting));
+      if (decision.action === 'look' && waiting.unheldSeconds > intervalSeconds)
+        missed.push({ lane: lane.id, reason: 'sweep' });
     }
     await send(missed, kicked);
-    for (const { situation, row } of situations) measured.push(await measure(source, situation.lane, row));
     await purge(source);
   }
 
-  async function measure(source: Connection, lane: Lane, row: LaneRow): Promise<LaneMeasurement> {
-    const { sync, destination } = lane;
-    const { rejectedRows } = row;
-    const lagSeconds = await readLagSeconds(source, row);
+  function measure(
+    { id, sync, destination }: Lane,
+    { rejectedRows }: LaneRow,
+    { lagSeconds }: Waiting,
+  ): LaneMeasurement {
     // Lanes that are level and whole would only fill the log.
     if (lagSeconds > 0 || rejectedRows > 0)
-      log('info', 'sweep.lane.measured', { lane: lane.id, sync, destination, lagSeconds, rejectedRows });
+      log('info', 'sweep.lane.measured', { lane: id, sync, destination, lagSeconds, rejectedRows });
     const ownAlarm = fleet.syncs.get(sync)?.lagAlarmSeconds !== undefined;
     return { sync, destination, lagSeconds, rejectedRows, ownAlarm };
   }

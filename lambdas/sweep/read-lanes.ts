@@ -1,8 +1,8 @@
-/** What a source knows about its lanes: when they ran, what waits, and whether changes wait for too long. */
+/** What a source knows about its lanes: when they ran, what is parked or held, and for how long changes have been waiting. */
 import { asNotApplied } from '../../shared/capture/not-applied.ts';
 import type { Connection } from '../../shared/postgres/connection.ts';
 import { quoteIdentifier } from '../../shared/postgres/identifiers.ts';
-import { NOTHING, notCovered, parseSnapshot } from '../../shared/postgres/snapshot.ts';
+import { NOTHING, parseSnapshot, type Snapshot } from '../../shared/postgres/snapshot.ts';
 
 /** Seconds by the source's clock, null if it never happened. */
 export interface LaneRow {
@@ -69,53 +69,54 @@ export async function readLanes(source: Connection): Promise<readonly LaneRow[]>
   }
 }
 
-/**
- * Whether some change of the lane has been visible but not replicated for longer than `olderThanSeconds`. Reads each
- * delta table's index on txid from the mark on, and stops at the first such row; takes no locks.
- */
-export async function hasOverdueChanges(
-  source: Connection,
-  { mark, deltaNames }: Pick<LaneRow, 'mark' | 'deltaNames'>,
-  olderThanSeconds: number,
-): Promise<boolean> {
-  const pending = notCovered('txid', mark === null ? NOTHING : parseSnapshot(mark));
-  for (const deltaName of deltaNames) {
-    const { overdue } = await source.row<{ overdue: boolean }>(
-      `select exists (
-        select from bucardo.${quoteIdentifier(deltaName)}
-        where ${pending} and txntime < clock_timestamp() - make_interval(secs => $1)
-      ) as overdue`,
-      [olderThanSeconds],
-    );
-    if (overdue) return true;
-  }
-  return false;
+export interface Waiting {
+  /** Age in seconds of the oldest change that waits; 0 if none does. */
+  readonly lagSeconds: number;
+  /** The same without held relations, which are not replicated by the next run but when their retry is due. */
+  readonly unheldSeconds: number;
 }
 
 /** Among so many of the first waiting deltas is the oldest: they are in the order of transactions. */
 const LOOKED_AT = 1_000;
 
 /**
- * Age in seconds of the oldest change that waits; 0 if none does. One statement over all delta tables, each by its index on txid,
- * bounded however much waits; takes no locks.
+ * How long changes of a lane have been waiting. One statement over all delta tables, which reads LOOKED_AT entries at most of each
+ * index on txid and each of the two ranges, whatever waits and whatever lies before the mark; takes no locks. 200 ms for a thousand
+ * tables, nearly all of it planning.
  */
-export async function readLagSeconds(
+export async function readWaiting(
   source: Connection,
   { mark, deltaNames, held }: Pick<LaneRow, 'mark' | 'deltaNames' | 'held'>,
-): Promise<number> {
-  if (deltaNames.length === 0) return 0;
-  const marks = new Map(held.map((relation) => [relation.deltaName, relation.mark]));
+): Promise<Waiting> {
+  if (deltaNames.length === 0) return { lagSeconds: 0, unheldSeconds: 0 };
+  const heldMarks = new Map(held.map((relation) => [relation.deltaName, relation.mark]));
   const parts = deltaNames.map((deltaName) => {
-    const position = marks.has(deltaName) ? marks.get(deltaName) : mark;
-    const pending = notCovered('txid', typeof position === 'string' ? parseSnapshot(position) : NOTHING);
-    return `select min(txntime) as oldest
-      from (
-        select txntime from bucardo.${quoteIdentifier(deltaName)} where ${pending} order by txid limit ${LOOKED_AT}
-      ) first`;
+    const heldMark = heldMarks.get(deltaName);
+    const position = heldMark === undefined ? mark : heldMark;
+    return `
+      select ${heldMark !== undefined} as held, min(txntime) as oldest
+      from ${firstPending(deltaName, position === null ? NOTHING : parseSnapshot(position))} first`;
   });
-  const { lagSeconds } = await source.row<{ lagSeconds: number | null }>(
-    `select extract(epoch from clock_timestamp() - min(oldest))::float8 as "lagSeconds"
+  const row = await source.row<{ lagSeconds: number | null; unheldSeconds: number | null }>(
+    `select extract(epoch from clock_timestamp() - min(oldest))::float8 as "lagSeconds",
+       extract(epoch from clock_timestamp() - min(oldest) filter (where not held))::float8 as "unheldSeconds"
      from (${parts.join(' union all ')}) parts`,
   );
-  return Math.max(0, lagSeconds ?? 0);
+  // The hybrid clock may be ahead of the server's for a moment.
+  return {
+    lagSeconds: Math.max(0, row.lagSeconds ?? 0),
+    unheldSeconds: Math.max(0, row.unheldSeconds ?? 0),
+  };
+}
+
+/**
+ * The times of the first deltas beyond a mark, as a `from`-item. Each range has an order and a limit of its own: under a single one
+ * for both, the planner reads the index from its beginning, two million covered entries in 230 ms.
+ */
+function firstPending(deltaName: string, { xmax, running }: Snapshot): string {
+  const first = (condition: string): string =>
+    `(select txntime from bucardo.${quoteIdentifier(deltaName)} where ${condition} order by txid limit ${LOOKED_AT})`;
+  const beyond = first(`txid >= ${xmax}`);
+  if (running.length === 0) return beyond;
+  return `(${beyond} union all ${first(`txid in (${running.join(', ')})`)})`;
 }

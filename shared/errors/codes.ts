@@ -237,6 +237,20 @@ export const errorCodes = describe({
     remedy:
       'Look in the function’s log (`bucardo logs SYNC --aws`), give it more memory, or make batchRows smaller.',
   },
+  'BUC-FLEET-NOT-FOUND': {
+    title: 'No deployed fleet was found',
+    retry: 'never',
+    meaning:
+      'The command talks to a deployed fleet (--aws), which it finds by the outputs of its CloudFormation stack, and did not find them.',
+    remedy: 'Choose the stack, region and profile with --stack, --region and --profile.',
+  },
+  'BUC-FUNCTION-FAILED': {
+    title: 'A function of the deployed fleet did not answer',
+    retry: 'never',
+    meaning: 'AWS did not run the function, or the function ended without an error of its own.',
+    remedy:
+      'Look at `bucardo logs SYNC --aws` and at the function’s own log; check that the role may call it.',
+  },
   'BUC-REQUEST-MALFORMED': {
     title: 'The function was asked for something it does not know',
     retry: 'never',
