@@ -1,6 +1,7 @@
 /** A log line of a function as a person reads it. Pure. */
 
 export interface LogLineOptions {
+  readonly sync: string;
   readonly errors?: true;
   readonly json?: true;
 }
@@ -18,11 +19,12 @@ const LEFT_OUT = new Set([
   'xray_trace_id',
 ]);
 
-/** Undefined for what is left out: measurements, and with `errors` what is none. */
-export function logLine(text: string, { errors, json }: LogLineOptions): string | undefined {
+/** Undefined for what is left out: other syncs’ lines, measurements, and with `errors` what is none. */
+export function logLine(text: string, { sync, errors, json }: LogLineOptions): string | undefined {
   const fields = parse(text);
   // Measurements in embedded metric format are for CloudWatch.
   if (fields === undefined || '_aws' in fields || typeof fields['event'] !== 'string') return undefined;
+  if (fields['sync'] !== sync) return undefined;
   const level = textOf(fields['level']);
   if (errors === true && level !== 'WARN' && level !== 'ERROR') return undefined;
   if (json === true) return text;

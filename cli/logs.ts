@@ -67,7 +67,7 @@ async function show(deployed: DeployedFleet, sync: string, options: LogsOptions)
         .toSorted((a, b) => (a.timestamp ?? 0) - (b.timestamp ?? 0));
       for (const { eventId = '', message = '' } of news) {
         seen.add(eventId);
-        const line = logLine(message.trim(), options);
+        const line = logLine(message.trim(), { ...options, sync });
         if (line !== undefined) process.stdout.write(`${line}\n`);
       }
       fromMs = beganMs - OVERLAP_MS;

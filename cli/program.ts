@@ -12,6 +12,7 @@ import { addAwsOptions } from './aws/options.ts';
 import { registerCheck } from './check.ts';
 import { registerConfig } from './config.ts';
 import { registerCopy } from './copy.ts';
+import { registerCost } from './cost.ts';
 import { registerDev } from './dev.ts';
 import { registerInit } from './init.ts';
 import { registerKick } from './kick.ts';
@@ -39,6 +40,7 @@ const commands: readonly ((program: Command) => void)[] = [
   registerRedrive,
   registerLogs,
   registerRejected,
+  registerCost,
   registerUninstall,
 ];
 

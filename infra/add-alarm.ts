@@ -10,9 +10,14 @@ export interface AlarmOptions {
   /** The runbook's paragraph. */
   readonly paragraph: string;
   readonly threshold: number;
-  readonly minutes: number;
-  readonly missing?: TreatMissingData;
+  /** Default: at the threshold or above it. */
   readonly comparison?: ComparisonOperator;
+  /** In so many minutes. */
+  readonly minutes: number;
+  /** Out of so many. Default: in each of them. */
+  readonly ofMinutes?: number;
+  /** Default: what is not measured is well. */
+  readonly missing?: TreatMissingData;
 }
 
 /** Where alarms go, and where people read what to do. */
@@ -28,7 +33,7 @@ export function addAlarm(scope: Construct, id: string, options: AlarmOptions & A
     alarmDescription: `${meaning} ${runbookUrl}#${paragraph}`,
     threshold,
     comparisonOperator: options.comparison ?? ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-    evaluationPeriods: minutes,
+    evaluationPeriods: options.ofMinutes ?? minutes,
     datapointsToAlarm: minutes,
     treatMissingData: options.missing ?? TreatMissingData.NOT_BREACHING,
   });

@@ -1,4 +1,10 @@
-/** What people are woken for. Each alarm says in a sentence what it means, and where the runbook tells what to do. */
+/**
+ * What people are woken for. Each alarm says in a sentence what it means, and where the runbook tells what to do. No alarm has a name
+ * of its own, so that fleets fit beside each other.
+ *
+ * What only the sweep measures keeps its alarm as it was while nothing is measured: that a lane's source is away, or that no sweep
+ * succeeds, has an alarm of its own, and does not mean that the lane is well.
+ */
 import { Duration } from 'aws-cdk-lib';
 import {
   Alarm,
@@ -14,6 +20,7 @@ import type { ITopic } from 'aws-cdk-lib/aws-sns';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import type { Fleet } from '../shared/config/types.ts';
+import { REPLICATE_TIMEOUT_SECONDS } from '../shared/queue/names.ts';
 import {
   METRIC_LAG,
   METRIC_NAMESPACE,
@@ -21,7 +28,7 @@ import {
   METRIC_SOURCES_FAILED,
 } from '../shared/telemetry/metric-names.ts';
 import { addAlarm, type AlarmOptions } from './add-alarm.ts';
-import { LaneAlarms } from './lane-alarms.ts';
+import { LAG_MINUTES, LaneAlarms } from './lane-alarms.ts';
 
 export interface FleetFunctionsByName {
   readonly replicate: IFunction;
@@ -45,8 +52,20 @@ export interface FleetAlarmsProps {
 /** The notifier needs seconds to start, a deployment a minute or two: an alarm after that is one. */
 const NOTIFIER_MINUTES = 5;
 
-/** A kick is taken within a second; one that fails is tried for 18 minutes before it is a dead letter. */
-const OLDEST_KICK_SECONDS = 30 * 60;
+/**
+ * As long as a kick is in the queue when all is well: it waits for a run of its lane that began just before, then for its own. A kick
+ * that fails is a dead letter before that, after 18 minutes.
+ */
+const OLDEST_KICK_SECONDS = 2 * REPLICATE_TIMEOUT_SECONDS;
+
+/**
+ * A single error mends itself, and a person's mistake ends the kick or operate function with one. A scheduled kick that fails is invoked
+ * two times more within three minutes, a lane's kick comes back within a minute, and the sweep is invoked every minute.
+ */
+const FUNCTION_TROUBLE = { threshold: 1, minutes: 3, ofMinutes: 15 };
+
+/** EventBridge begins a sweep each minute; one that was slow or failed is made up for by the next. */
+const SWEEP_MINUTES = 5;
 
 const MINUTE = Duration.minutes(1);
 
@@ -92,6 +111,7 @@ export class FleetAlarms extends Construct {
       meaning: 'Kicks wait in the queue and are not taken.',
       paragraph: 'oldest-kick',
       threshold: OLDEST_KICK_SECONDS,
+      comparison: ComparisonOperator.GREATER_THAN_THRESHOLD,
       minutes: 5,
     });
     alarm('Lag', {
@@ -99,7 +119,9 @@ export class FleetAlarms extends Construct {
       meaning: `A lane is more than ${fleet.aws.lagAlarmSeconds} seconds behind its source.`,
       paragraph: 'lag',
       threshold: fleet.aws.lagAlarmSeconds,
-      minutes: 3,
+      comparison: ComparisonOperator.GREATER_THAN_THRESHOLD,
+      minutes: LAG_MINUTES,
+      missing: TreatMissingData.IGNORE,
     });
     alarm('RejectedRows', {
       metric: own(METRIC_REJECTED_ROWS, Stats.MAXIMUM),
@@ -107,6 +129,7 @@ export class FleetAlarms extends Construct {
       paragraph: 'rejected-rows',
       threshold: 1,
       minutes: 1,
+      missing: TreatMissingData.IGNORE,
     });
     alarm('SourcesFailed', {
       metric: own(METRIC_SOURCES_FAILED, Stats.MAXIMUM),
@@ -114,6 +137,7 @@ export class FleetAlarms extends Construct {
       paragraph: 'sources-failed',
       threshold: 1,
       minutes: 5,
+      missing: TreatMissingData.IGNORE,
     });
     alarm('SweepNotSucceeding', {
       metric: new MathExpression({
@@ -129,7 +153,7 @@ export class FleetAlarms extends Construct {
       paragraph: 'sweep-not-succeeding',
       threshold: 1,
       comparison: ComparisonOperator.LESS_THAN_THRESHOLD,
-      minutes: 5,
+      minutes: SWEEP_MINUTES,
       missing: TreatMissingData.BREACHING,
     });
     if (notifierService !== undefined) {
@@ -150,15 +174,13 @@ export class FleetAlarms extends Construct {
         metric: of.metricErrors({ period: MINUTE }),
         meaning: `The ${name} function ended without an answer: it threw, ran out of memory or of time.`,
         paragraph: 'function-errors',
-        threshold: 1,
-        minutes: 3,
+        ...FUNCTION_TROUBLE,
       });
       alarm(`${Name}Throttles`, {
         metric: of.metricThrottles({ period: MINUTE }),
         meaning: `AWS ran fewer of the ${name} function than were asked for.`,
         paragraph: 'function-throttles',
-        threshold: 1,
-        minutes: 3,
+        ...FUNCTION_TROUBLE,
       });
     }
     new LaneAlarms(this, 'Lanes', { fleet, topic, runbookUrl });

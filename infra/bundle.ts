@@ -27,8 +27,7 @@ export function bundleProgram({ outDir, entries }: BundleOptions): void {
     bundle: true,
     splitting: true,
     minify: true,
-    // Errors are logged with the places in the program, which only names make readable.
-    keepNames: true,
+
     platform: 'node',
     // Lambda's runtime and the notifier's image.
     target: 'node24',

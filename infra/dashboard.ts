@@ -9,23 +9,28 @@ import {
   LogQueryWidget,
   MathExpression,
   Metric,
+  type MetricOptions,
   PeriodOverride,
   Stats,
   TextWidget,
 } from 'aws-cdk-lib/aws-cloudwatch';
+import { CfnFunction, type IFunction } from 'aws-cdk-lib/aws-lambda';
 import type { ILogGroup } from 'aws-cdk-lib/aws-logs';
 import type { IQueue } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
 import type { Fleet } from '../shared/config/types.ts';
 import {
   METRIC_LAG,
+  METRIC_LANE_LAG,
   METRIC_NAMESPACE,
   METRIC_REJECTED_ROWS,
   METRIC_ROWS,
   METRIC_RUN_FAILURES,
   METRIC_RUN_SECONDS,
+  METRIC_SOURCES_FAILED,
 } from '../shared/telemetry/metric-names.ts';
 import type { FleetFunctionsByName } from './alarms.ts';
+import { lanesWithAlarm } from './lane-alarms.ts';
 
 export interface FleetDashboardProps {
   readonly fleet: Fleet;
@@ -37,13 +42,16 @@ export interface FleetDashboardProps {
   readonly runbookUrl: string;
 }
 
-/** List prices of us-east-1 in November 2026: a million requests, and a second of 512 MiB on arm64. */
-const DOLLARS_PER_MILLION_REQUESTS = 0.2;
-const DOLLARS_PER_REPLICATE_SECOND = 0.5 * 0.0000133334;
-const DOLLARS_PER_MILLION_KICKS = 0.5;
+/**
+ * Millionths of a dollar, list prices of us-east-1 in November 2026 without the free tier: a Lambda request, its GB-seconds on arm64, a
+ * request to SQS FIFO.
+ */
+const MILLIONTHS_PER_INVOCATION = 0.2;
+const MILLIONTHS_PER_GIB_SECOND = 13.3334;
+const MILLIONTHS_PER_QUEUE_REQUEST = 0.5;
 
-/** Sending, receiving and deleting a kick, and its first sign of life. */
-const REQUESTS_PER_KICK = 4;
+/** What Lambda gives a function that says nothing. */
+const DEFAULT_MEMORY_MIB = 128;
 
 const PERIOD = Duration.minutes(1);
 const HALF_WIDTH = 12;
@@ -62,7 +70,10 @@ export class FleetDashboard extends Construct {
         period: PERIOD,
       });
     const all = Object.entries(functions);
+    const ofEach = (metric: (of: IFunction, options: MetricOptions) => Metric): Metric[] =>
+      all.map(([name, of]) => metric(of, { label: name, period: PERIOD }));
     new Dashboard(this, 'Page', {
+      // Points as wide as the time shown needs them; what is said to be per minute or per hour is calculated by their width.
       periodOverride: PeriodOverride.AUTO,
       widgets: [
         [
@@ -74,17 +85,26 @@ export class FleetDashboard extends Construct {
         ],
         [
           graph('Lag of the lane that is furthest behind (s)', [own(METRIC_LAG, Stats.MAXIMUM, 'lag')]),
+          // A table: Logs Insights draws no lines by time and lane.
           new LogQueryWidget({
-            title: 'Lag by lane (s)',
+            title: 'Lag by lane',
             logGroupNames: [sweepLogs.logGroupName],
-            view: LogQueryVisualizationType.LINE,
-            queryLines: [`filter event = 'sweep.lane.measured'`, 'stats max(lagSeconds) by bin(1m), lane'],
+            view: LogQueryVisualizationType.TABLE,
+            queryLines: [
+              "filter event = 'sweep.lane.measured'",
+              'stats max(lagSeconds) as greatestLagSeconds, latest(lagSeconds) as lastLagSeconds, latest(rejectedRows) as rejected, max(@timestamp) as lastBehind by lane',
+              'sort greatestLagSeconds desc',
+              'limit 100',
+            ],
             width: HALF_WIDTH,
             height: 6,
           }),
         ],
+        ...(lanesWithAlarm(fleet).length === 0
+          ? []
+          : [[graph('Lag of the lanes with alarms of their own (s)', [lagOfLanes(fleet)], 2 * HALF_WIDTH)]]),
         [
-          graph('Rows a minute', [own(METRIC_ROWS, Stats.SUM, 'rows')]),
+          graph('Rows a minute', [perSeconds(60, 'rows', own(METRIC_ROWS, Stats.SUM, 'rows'))]),
           graph('Seconds a run', [
             own(METRIC_RUN_SECONDS, 'p50', 'median'),
             own(METRIC_RUN_SECONDS, 'p95', '95 of 100'),
@@ -94,56 +114,116 @@ export class FleetDashboard extends Construct {
           graph('Failures', [
             own(METRIC_RUN_FAILURES, Stats.SUM, 'runs that failed'),
             own(METRIC_REJECTED_ROWS, Stats.MAXIMUM, 'rejected rows'),
-            deadLetterQueue.metricApproximateNumberOfMessagesVisible({
-              label: 'dead letters due',
-              period: PERIOD,
-            }),
-            deadLetterQueue.metricApproximateNumberOfMessagesNotVisible({
-              label: 'dead letters waiting',
+            own(METRIC_SOURCES_FAILED, Stats.MAXIMUM, 'sources that could not be swept'),
+          ]),
+          graph('Dead letters', [
+            deadLetterQueue.metricApproximateNumberOfMessagesVisible({ label: 'due', period: PERIOD }),
+            deadLetterQueue.metricApproximateNumberOfMessagesNotVisible({ label: 'waiting', period: PERIOD }),
+          ]),
+        ],
+        [
+          graph('Queue of kicks', [
+            queue.metricApproximateNumberOfMessagesVisible({ label: 'waiting', period: PERIOD }),
+            queue.metricApproximateNumberOfMessagesNotVisible({
+              label: 'at work or waiting for a retry',
               period: PERIOD,
             }),
           ]),
-          graph('Queue of kicks', [
-            queue.metricApproximateAgeOfOldestMessage({ label: 'age of the oldest (s)', period: PERIOD }),
-            queue.metricApproximateNumberOfMessagesVisible({ label: 'waiting', period: PERIOD }),
-            queue.metricApproximateNumberOfMessagesNotVisible({ label: 'at work', period: PERIOD }),
+          graph('Age of the oldest kick (s)', [
+            queue.metricApproximateAgeOfOldestMessage({ label: 'age', period: PERIOD }),
           ]),
         ],
         [
           graph(
-            'Errors and throttles of functions',
-            all.flatMap(([name, of]) => [
-              of.metricErrors({ label: `${name} errors`, period: PERIOD }),
-              of.metricThrottles({ label: `${name} throttles`, period: PERIOD }),
-            ]),
+            'Errors of functions',
+            ofEach((of, options) => of.metricErrors(options)),
           ),
-          graph('Runs at the same time', [
-            functions.replicate.metric('ConcurrentExecutions', { statistic: Stats.MAXIMUM, period: PERIOD }),
+          graph(
+            'Throttles of functions',
+            ofEach((of, options) => of.metricThrottles(options)),
+          ),
+        ],
+        [
+          graph(
+            'Duration of functions, 95 of 100 (ms)',
+            ofEach((of, options) => of.metricDuration({ ...options, statistic: 'p95' })),
+          ),
+          graph(
+            'Functions that run at the same time',
+            ofEach((of, options) =>
+              of.metric('ConcurrentExecutions', { ...options, statistic: Stats.MAXIMUM }),
+            ),
+          ),
+        ],
+        [
+          graph('Estimated cost of functions and queues ($ an hour, list prices)', [
+            costOf(Object.values(functions), [queue, deadLetterQueue]),
           ]),
         ],
-        [graph('Estimated cost of running lanes ($ an hour, list prices)', [costOf(functions, queue)])],
       ],
     });
   }
 }
 
-function graph(title: string, left: IMetric[]): IWidget {
-  return new GraphWidget({ title, left, region: Aws.REGION, width: HALF_WIDTH, height: 6 });
+function graph(title: string, left: IMetric[], width = HALF_WIDTH): IWidget {
+  return new GraphWidget({ title, left, region: Aws.REGION, width, height: 6 });
 }
 
-/** Without what costs by the month whatever happens: notifier, alarms, this page. */
-function costOf({ replicate }: FleetFunctionsByName, queue: IQueue): MathExpression {
-  const period = Duration.hours(1);
-  const dollarsPerKick = (REQUESTS_PER_KICK * DOLLARS_PER_MILLION_KICKS) / 1e6;
-  const dollarsPerRequest = DOLLARS_PER_MILLION_REQUESTS / 1e6;
+/** Found when it is looked at, so that the page does not change with every sync. */
+function lagOfLanes({ name }: Fleet): MathExpression {
+  const schema = `{${METRIC_NAMESPACE},service,sync,destination}`;
   return new MathExpression({
-    expression: `requests * ${dollarsPerRequest} + milliseconds / 1000 * ${DOLLARS_PER_REPLICATE_SECOND} + kicks * ${dollarsPerKick}`,
-    usingMetrics: {
-      requests: replicate.metricInvocations({ period }),
-      milliseconds: replicate.metricDuration({ statistic: Stats.SUM, period }),
-      kicks: queue.metricNumberOfMessagesSent({ period }),
-    },
-    label: '$ an hour',
-    period,
+    expression: `SEARCH('${schema} MetricName="${METRIC_LANE_LAG}" service="${name}"', 'Maximum')`,
+    label: '',
+    period: PERIOD,
   });
+}
+
+/** A sum over a period, by so many seconds. */
+function perSeconds(seconds: number, label: string, sum: IMetric): MathExpression {
+  return new MathExpression({
+    expression: `total / PERIOD(total) * ${seconds}`,
+    usingMetrics: { total: sum },
+    label,
+    period: PERIOD,
+  });
+}
+
+/**
+ * What grows with the work: invocations, their time by their memory, and requests to SQS but for those that keep a running kick hidden,
+ * which SQS does not count. Without notifier, logs, metrics, alarms and network, which cost by the month.
+ */
+function costOf(functions: readonly IFunction[], queues: readonly IQueue[]): MathExpression {
+  const metrics: Record<string, IMetric> = {};
+  const terms: string[] = [];
+  const add = (metric: IMetric, millionths: number): void => {
+    const id = `m${terms.length}`;
+    metrics[id] = metric;
+    // Whatever did not happen is not measured.
+    terms.push(`FILL(${id}, 0) * ${millionths}`);
+  };
+  const sum = { statistic: Stats.SUM, period: PERIOD };
+  for (const of of functions) {
+    add(of.metricInvocations(sum), MILLIONTHS_PER_INVOCATION);
+    const perSecond = (memoryMiBOf(of) / 1024) * MILLIONTHS_PER_GIB_SECOND;
+    // Durations are in milliseconds.
+    add(of.metricDuration(sum), perSecond / 1000);
+  }
+  for (const queue of queues) {
+    add(queue.metricNumberOfMessagesSent(sum), MILLIONTHS_PER_QUEUE_REQUEST);
+    add(queue.metricNumberOfMessagesReceived(sum), MILLIONTHS_PER_QUEUE_REQUEST);
+    add(queue.metricNumberOfMessagesDeleted(sum), MILLIONTHS_PER_QUEUE_REQUEST);
+    add(queue.metricNumberOfEmptyReceives(sum), MILLIONTHS_PER_QUEUE_REQUEST);
+  }
+  return new MathExpression({
+    expression: `(${terms.join(' + ')}) / 1000000 / PERIOD(m0) * 3600`,
+    usingMetrics: metrics,
+    label: '$ an hour, estimated',
+    period: PERIOD,
+  });
+}
+
+function memoryMiBOf({ node }: IFunction): number {
+  const { defaultChild } = node;
+  return (defaultChild instanceof CfnFunction ? defaultChild.memorySize : undefined) ?? DEFAULT_MEMORY_MIB;
 }

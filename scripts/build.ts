@@ -3,7 +3,7 @@
  * node_modules, so a checkout runs as it is. Exit status 1 if anything does not compile; dist/ is then left empty.
  */
 import { spawnSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { copyFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -16,5 +16,7 @@ const { status, error } = spawnSync(
   { cwd: root, stdio: 'inherit' },
 );
 if (error !== undefined) console.error(`tsc did not start: ${error.message}; run npm install first`);
-if (status !== 0) rmSync(dist, { recursive: true, force: true });
+// The container's recipe is no TypeScript, and is needed beside the compiled notifier.
+if (status === 0) copyFileSync(join(root, 'notifier/Dockerfile'), join(dist, 'notifier/Dockerfile'));
+else rmSync(dist, { recursive: true, force: true });
 process.exitCode = status === 0 ? 0 : 1;

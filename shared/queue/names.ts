@@ -6,8 +6,12 @@
 /** Lambda's longest; a lane's run ends before it and goes on by a kick. */
 export const REPLICATE_TIMEOUT_SECONDS = 900;
 
-/** 6 × the function's timeout: AWS's guidance for queues that feed functions. The handler shortens it while it runs. */
-export const VISIBILITY_TIMEOUT_SECONDS = 6 * REPLICATE_TIMEOUT_SECONDS;
+/**
+ * The function's timeout, the least that Lambda takes. AWS's guidance is six times as long, so that a throttled batch does not come
+ * back while it is retried; but a run shortens it by signs of life, and one that dies before its first sign would
+ * block its lane for that long.
+ */
+export const VISIBILITY_TIMEOUT_SECONDS = 1 * REPLICATE_TIMEOUT_SECONDS;
 
 /** How long a run's kick stays hidden without a sign of life: a killed run's kick is back within a minute. */
 export const HEARTBEAT_VISIBILITY_SECONDS = 60;

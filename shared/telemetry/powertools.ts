@@ -49,17 +49,13 @@ export function powertoolsMetrics(fleet: string): Metrics {
     },
     sweep({ lanes, sourcesFailed }) {
       emit((emf) => {
-        emf.addMetric(
-          METRIC_LAG,
-          MetricUnit.Seconds,
-          Math.max(0, ...lanes.map(({ lagSeconds }) => lagSeconds)),
-        );
-        emf.addMetric(
-          METRIC_REJECTED_ROWS,
-          MetricUnit.Count,
-          lanes.reduce((sum, { rejectedRows }) => sum + rejectedRows, 0),
-        );
         emf.addMetric(METRIC_SOURCES_FAILED, MetricUnit.Count, sourcesFailed);
+        // No source answered: no lag would read as if no lane were behind.
+        if (lanes.length === 0) return;
+        const lags = lanes.map(({ lagSeconds }) => lagSeconds);
+        emf.addMetric(METRIC_LAG, MetricUnit.Seconds, Math.max(...lags));
+        const rejected = lanes.reduce((sum, { rejectedRows }) => sum + rejectedRows, 0);
+        emf.addMetric(METRIC_REJECTED_ROWS, MetricUnit.Count, rejected);
       });
       for (const { sync, destination, lagSeconds } of lanes.filter(({ ownAlarm }) => ownAlarm)) {
         emit((emf) => {

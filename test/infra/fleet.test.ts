@@ -78,8 +78,8 @@ test('both queues are FIFO, encrypted, refuse what is not TLS, and only kicks be
   });
 });
 
-test('a kick stays hidden for six runs at least, and is kept for longer than that', () => {
-  expect(VISIBILITY_TIMEOUT_SECONDS).toBeGreaterThanOrEqual(6 * REPLICATE_TIMEOUT_SECONDS);
+test('a kick stays hidden as long as a run may take, and is kept for longer than that', () => {
+  expect(VISIBILITY_TIMEOUT_SECONDS).toBeGreaterThanOrEqual(REPLICATE_TIMEOUT_SECONDS);
   expect(KICK_RETENTION_SECONDS).toBeGreaterThan(VISIBILITY_TIMEOUT_SECONDS);
   const { template } = synthesise(MINIMAL);
   template.hasResourceProperties('AWS::Lambda::Function', { Timeout: REPLICATE_TIMEOUT_SECONDS });

@@ -3,7 +3,15 @@
  * alone the compiled files are run, since Node strips no types under node_modules.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -143,4 +151,41 @@ test('types of the installed package accept the written configuration and refuse
   const wrong = compile('mistaken.mts', config('c'));
   expect(wrong.status).not.toBe(0);
   expect(wrong.out).toContain(`'"c"' is not assignable`);
+});
+
+test('another CDK app takes the fleet from the installed package, and synthesises it', () => {
+  // The package leaves these to the app. They are here already, and large.
+  for (const name of ['aws-cdk-lib', 'constructs', 'esbuild']) {
+    symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name));
+  }
+  writeFileSync(
+    join(folder, 'fleet.ts'),
+    `import { defineConfig, secret } from 'bucardo-serverless';
+     export default defineConfig({
+       databases: {
+         shop: { engine: 'postgres', url: secret('shop') },
+         reports: { engine: 'postgres', url: secret('reports') },
+       },
+       syncs: { orders: { sources: ['shop'], targets: ['reports'], tables: ['public.*'] } },
+     });`,
+  );
+  writeFileSync(
+    join(folder, 'app.mjs'),
+    `import { App, Stack } from 'aws-cdk-lib';
+     import { BucardoFleet } from 'bucardo-serverless/infra';
+     const app = new App({ outdir: 'cdk.out' });
+     new BucardoFleet(new Stack(app, 'Mine'), 'Replication', { configFile: 'fleet.ts', fleetName: 'mine' });
+     app.synth();`,
+  );
+  const synthesised = run(folder, process.execPath, 'app.mjs');
+  expect(synthesised, synthesised.err).toMatchObject({ status: 0 });
+  const template = JSON.parse(readFileSync(join(folder, 'cdk.out', 'Mine.template.json'), 'utf8')) as {
+    Resources: Record<string, { Type: string }>;
+  };
+  const types = Object.values(template.Resources).map(({ Type }) => Type);
+  expect(types.filter((type) => type === 'AWS::SQS::Queue')).toHaveLength(2);
+  expect(types).toContain('AWS::ECS::Service');
+  const bundles = readdirSync(join(folder, 'cdk.out'), { recursive: true, encoding: 'utf8' });
+  expect(bundles.filter((file) => file.endsWith('bucardo.config.mjs')).length).toBeGreaterThanOrEqual(6);
+  expect(bundles.filter((file) => file.endsWith('Dockerfile'))).not.toEqual([]);
 });

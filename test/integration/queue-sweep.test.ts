@@ -9,6 +9,7 @@ import { createKickQueue, type KickQueue } from '../../shared/queue/kick-queue.t
 import type { LogFields } from '../../shared/telemetry/log.ts';
 import type { SweepMeasurement } from '../../shared/telemetry/metrics.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 let sqs: LocalSqs;
 let queue: KickQueue;
@@ -190,9 +191,59 @@ describe('what is measured', () => {
        from bucardo.progress where sync = 'orders';
        update bucardo.progress set mark = txid_current_snapshot()`,
     );
-    await sweepOf(fleet, { east: database.url })();
+    const { kicked } = await sweepOf(fleet, { east: database.url })();
     expect(laneOf('orders')?.lagSeconds).toBeGreaterThanOrEqual(600);
     expect(laneOf('nightly')?.lagSeconds).toBe(0);
+    // Its own retry is due in an hour; until then a run would not bring it.
+    expect(kicked).toEqual([]);
+  });
+
+  it('counts a paused lane like any other', async () => {
+    const { database, app } = await sourceWith(change('10 minutes'));
+    await app.script(
+      `insert into bucardo.lane_status (sync, destination, paused_at) values ('orders', 'reports', clock_timestamp())`,
+    );
+    await sweepOf(fleet, { east: database.url })();
+    expect(laneOf('orders')?.lagSeconds).toBeGreaterThanOrEqual(600);
+  });
+
+  it('is told apart for lanes with an alarm of their own', async () => {
+    const { database } = await sourceWith('');
+    const syncs = [...BOTH.syncs.values()].map((sync) =>
+      sync.name === 'orders' ? { ...sync, lagAlarmSeconds: 60 } : sync,
+    );
+    await sweepOf(
+      { ...BOTH, syncs: new Map(syncs.map((sync) => [sync.name, sync])) },
+      { east: database.url },
+    )();
+    expect(laneOf('orders')).toMatchObject({ ownAlarm: true });
+    expect(laneOf('nightly')).toMatchObject({ ownAlarm: false });
+  });
+
+  it('reads few deltas however many wait, and however many lie before the mark', async () => {
+    const { database, app } = await sourceWith('');
+    // Ids far below the real ones: 20,000 that the mark covers but for two, and as many that wait.
+    await app.script(
+      `insert into bucardo."delta_public_Orders" (id, txntime, txid)
+       select id, clock_timestamp() - interval '5 minutes', id from generate_series(1, 40000) id;
+       create index on bucardo."delta_public_Orders" (txid);
+       analyze bucardo."delta_public_Orders";
+       update bucardo.progress set mark = '100:20000:100,15000';
+       delete from bucardo.sync_relation where sync = 'nightly'`,
+    );
+    const readEntries = async () => {
+      const { count } = await app.row<{ count: string }>(
+        `select coalesce(sum(idx_tup_read), 0) as count
+         from pg_stat_user_indexes where relname = 'delta_public_Orders'`,
+      );
+      return Number(count);
+    };
+    const before = await readEntries();
+    await sweepOf(fleet, { east: database.url })();
+    expect(laneOf('orders')?.lagSeconds).toBeGreaterThanOrEqual(300);
+    // A session reports what it has read when it ends.
+    await waitFor(async () => (await readEntries()) > before);
+    expect((await readEntries()) - before).toBeLessThan(2_000);
   });
 
   it('leaves out a source that cannot be swept, and counts it', async () => {
