@@ -4,6 +4,8 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundleProgram, programFile } from '../infra/bundle.ts';
+import { readConfig } from '../infra/read-config.ts';
+import { unusedPackages } from '../infra/unused-packages.ts';
 import { type Bench, median } from './bench.ts';
 
 const ROUNDS = 15;
@@ -32,7 +34,11 @@ async function run(report: Parameters<Bench['run']>[0]): ReturnType<Bench['run']
     for (const program of readdirSync(join(import.meta.dirname, '../lambdas'))) {
       const outDir = join(folder, program);
       const handler = programFile(`lambdas/${program}/handler`);
-      bundleProgram({ outDir, entries: { index: handler, 'bucardo.config': config } });
+      bundleProgram({
+        outDir,
+        entries: { index: handler, 'bucardo.config': config },
+        leaveOut: unusedPackages(readConfig(config)),
+      });
       const bounded = program === 'replicate';
       report({
         name: `${program}, bundle`,

@@ -28,6 +28,7 @@ export class ApplyOnDeploy extends Construct {
     super(scope, id);
     const { function: apply } = new FleetFunction(this, 'Apply', {
       program: 'apply',
+      fleet,
       configFile,
       description: `Prepares the sources of the ${fleet.name} fleet while it is deployed`,
       timeout: Duration.seconds(TIMEOUT_SECONDS),

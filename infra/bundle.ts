@@ -10,6 +10,8 @@ export interface BundleOptions {
   readonly outDir: string;
   /** File to bundle by the name of the resulting module, without extension. */
   readonly entries: Readonly<Record<string, string>>;
+  /** Packages that are never loaded there. */
+  readonly leaveOut: readonly string[];
 }
 
 /** Packages that are CommonJS call `require`, which an ES module does not have. */
@@ -20,7 +22,7 @@ const BANNER =
 const NEVER_LOADED = ['pg-native', 'pg-cloudflare'];
 
 /** @throws an error that lists what esbuild could not resolve or parse */
-export function bundleProgram({ outDir, entries }: BundleOptions): void {
+export function bundleProgram({ outDir, entries, leaveOut }: BundleOptions): void {
   buildSync({
     entryPoints: { ...entries },
     outdir: outDir,
@@ -35,7 +37,7 @@ export function bundleProgram({ outDir, entries }: BundleOptions): void {
     outExtension: { '.js': '.mjs' },
     chunkNames: 'chunk-[hash]',
     banner: { js: BANNER },
-    external: NEVER_LOADED,
+    external: [...NEVER_LOADED, ...leaveOut],
     // A configuration beside a checkout imports the package by its name, which need not be installed there.
     alias: { 'bucardo-serverless': programFile('shared/config/index') },
     legalComments: 'none',

@@ -15,11 +15,14 @@ import {
 import { LogGroup, type RetentionDays } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { dirname } from 'node:path';
+import type { Fleet } from '../shared/config/types.ts';
 import { bundleProgram, programFile } from './bundle.ts';
+import { unusedPackages } from './unused-packages.ts';
 
 export interface FleetFunctionProps {
   /** Folder under lambdas/. */
   readonly program: string;
+  readonly fleet: Fleet;
   readonly configFile: string;
   readonly description: string;
   readonly timeout: Duration;
@@ -78,7 +81,7 @@ export class FleetFunction extends Construct {
 }
 
 /** Bundled when the app is synthesised, by esbuild in this process: no Docker, and no step for the user. */
-function codeOf({ program, configFile }: FleetFunctionProps): Code {
+function codeOf({ program, fleet, configFile }: FleetFunctionProps): Code {
   const handler = programFile(`lambdas/${program}/handler`);
   return Code.fromAsset(dirname(handler), {
     assetHashType: AssetHashType.OUTPUT,
@@ -88,7 +91,11 @@ function codeOf({ program, configFile }: FleetFunctionProps): Code {
       environment: { configFile, program },
       local: {
         tryBundle(outDir: string) {
-          bundleProgram({ outDir, entries: { index: handler, 'bucardo.config': configFile } });
+          bundleProgram({
+            outDir,
+            entries: { index: handler, 'bucardo.config': configFile },
+            leaveOut: unusedPackages(fleet),
+          });
           return true;
         },
       },

@@ -113,6 +113,7 @@ export class FleetFunctions extends Construct {
     const { fleet, configFile, kicks, network } = this.#props;
     const made = new FleetFunction(this, id, {
       program,
+      fleet,
       configFile,
       description: options.description,
       timeout: Duration.seconds(options.timeoutSeconds),

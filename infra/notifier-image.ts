@@ -2,18 +2,22 @@
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Fleet } from '../shared/config/types.ts';
 import { bundleProgram, programFile } from './bundle.ts';
+import { unusedPackages } from './unused-packages.ts';
 
 export interface NotifierImageOptions {
+  readonly fleet: Fleet;
   readonly configFile: string;
   readonly outDir: string;
 }
 
-export function writeNotifierContext({ configFile, outDir }: NotifierImageOptions): void {
+export function writeNotifierContext({ fleet, configFile, outDir }: NotifierImageOptions): void {
   const appDir = join(outDir, 'app');
   mkdirSync(appDir, { recursive: true });
   bundleProgram({
     outDir: appDir,
+    leaveOut: unusedPackages(fleet),
     entries: {
       main: programFile('notifier/main'),
       health: programFile('notifier/health-check'),

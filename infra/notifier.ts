@@ -67,7 +67,7 @@ export class NotifierService extends Construct {
       },
     });
     task.addContainer('notifier', {
-      image: ContainerImage.fromAsset(this.#imageContext(props.configFile), {
+      image: ContainerImage.fromAsset(this.#imageContext(fleet, props.configFile), {
         platform: Platform.LINUX_ARM64,
       }),
       logging: LogDrivers.awsLogs({ logGroup: logs, streamPrefix: 'notifier' }),
@@ -105,7 +105,7 @@ export class NotifierService extends Construct {
   }
 
   /** Staged like a function's code: bundled when the app is synthesised, by esbuild in this process. */
-  #imageContext(configFile: string): string {
+  #imageContext(fleet: Fleet, configFile: string): string {
     const staging = new AssetStaging(this, 'Image', {
       sourcePath: dirname(programFile('notifier/main')),
       assetHashType: AssetHashType.OUTPUT,
@@ -114,7 +114,7 @@ export class NotifierService extends Construct {
         environment: { configFile, program: 'notifier' },
         local: {
           tryBundle(outDir: string) {
-            writeNotifierContext({ configFile, outDir });
+            writeNotifierContext({ fleet, configFile, outDir });
             return true;
           },
         },

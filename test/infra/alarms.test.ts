@@ -366,6 +366,13 @@ test('the dashboard shows what is measured, by the names under which it is measu
   );
 });
 
+test('what the runbook says to look at on the dashboard is there', () => {
+  const titles = widgetsOf(FLEET_OBSERVED.json).map(({ properties }) => properties.title);
+  const wanted = [...RUNBOOK.matchAll(/"([^"]+)"/g)].map(([, title]) => title);
+  expect(wanted).not.toEqual([]);
+  for (const title of wanted) expect(titles).toContain(title);
+});
+
 test('the dashboard finds lanes with alarms of their own by itself, and does not grow with them', () => {
   const searches = (fleet: Fleet) => dashboardOf(observe(fleet).json).match(/SEARCH\('[^']*'/g) ?? [];
   const wanted = [
