@@ -135,9 +135,10 @@ test('a configuration that changes while changes flow loses nothing', async () =
     }
   })();
   await fleet.deploy();
-  await fleet.startNotifier();
   stopping.abort();
   await writer;
+  // It says that it is ready once the source is quiet.
+  await fleet.startNotifier();
   await waitFor(() => fleet.isEqual('orders', 'reports', 'archive'), A_MINUTE_AND_MORE_MS, 'the orders');
   await waitFor(() => fleet.isEqual('items', 'archive'), A_MINUTE_AND_MORE_MS, 'the new sync');
 });
