@@ -5,8 +5,7 @@
 import process from 'node:process';
 import { type Command, InvalidArgumentError } from 'commander';
 import { readSettings } from '../shared/config/environment.ts';
-import { forgetSecret, resolveUrl } from '../shared/config/secrets.ts';
-import type { Database } from '../shared/config/types.ts';
+import { freshUrl } from '../shared/config/secrets.ts';
 import { BucardoError } from '../shared/errors/bucardo-error.ts';
 import { jsonLog } from '../shared/telemetry/log.ts';
 import { readDevState, removeDevState, writeDevState } from './dev-state.ts';
@@ -57,12 +56,6 @@ async function runDev(options: DevOptions, command: Command): Promise<void> {
   await stopped;
   removeDevState(file);
   await local.stop();
-}
-
-/** Connecting is rare, and after a failover or a changed password the kept value is the old one. */
-async function freshUrl(database: Database): Promise<string> {
-  forgetSecret(database.url);
-  return await resolveUrl(database);
 }
 
 /** A second signal ends the process at once. */

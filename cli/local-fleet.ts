@@ -14,6 +14,7 @@ import { withConnection } from '../shared/postgres/connection.ts';
 import { startEventSourceMapping } from '../shared/local/event-source-mapping.ts';
 import { type LocalSqs, startLocalSqs } from '../shared/local/sqs-server.ts';
 import { createKickQueue, type KickQueue } from '../shared/queue/kick-queue.ts';
+import { SHORT_TIMEOUT_SECONDS } from '../shared/queue/names.ts';
 import { ConnectionCache } from '../shared/replicate/connection-cache.ts';
 import { runLane } from '../shared/replicate/run-lane.ts';
 import { errorFields, type Log } from '../shared/telemetry/log.ts';
@@ -109,6 +110,7 @@ export async function startLocalFleet(options: LocalFleetOptions): Promise<Local
       now: Date.now,
     }),
     functionName: 'dead-letter',
+    timeoutSeconds: SHORT_TIMEOUT_SECONDS,
     log,
   });
   let sweeping: Promise<unknown> = Promise.resolve();

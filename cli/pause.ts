@@ -1,12 +1,15 @@
 /** `bucardo pause`, `bucardo resume` and `bucardo redrive`: keep lanes waiting, let them go on, try dead letters now. */
 import process from 'node:process';
 import type { Command } from 'commander';
-import { operate, type OperateRequest } from '../shared/status/operate.ts';
+import { type LanesAnswer, operate, type OperateRequest } from '../shared/status/operate.ts';
 import { withFleetDatabase } from '../shared/status/with-fleet-database.ts';
 import { invoke } from './aws/invoke.ts';
 import { deployedFleet } from './aws/options.ts';
 import { openQueue } from './open-queue.ts';
 import { readFleet } from './read-fleet.ts';
+
+/** All but looking. */
+type LanesRequest = Exclude<OperateRequest, { readonly command: 'status' }>;
 
 interface LaneOptions {
   readonly to?: string;
@@ -53,22 +56,26 @@ export function registerRedrive(program: Command): void {
 }
 
 async function act(
-  request: OperateRequest,
+  request: LanesRequest,
   { json }: LaneOptions,
   command: Command,
   done: string,
 ): Promise<void> {
   const answer = await answerTo(request, command);
-  const lanes = 'lanes' in answer ? answer.lanes.map(String) : [];
-  const text =
-    lanes.length === 0 ? 'no lane has a dead letter' : lanes.map((lane) => `${lane} ${done}`).join('\n');
-  process.stdout.write(`${json === true ? JSON.stringify(answer) : text}\n`);
+  const { lanes, unknown = [] } = answer;
+  const lines = [
+    ...(lanes.length === 0 && unknown.length === 0 ? ['no lane has a dead letter'] : []),
+    ...lanes.map((lane) => `${lane} ${done}`),
+    ...unknown.map(({ lane, problem }) => `${lane} unknown: ${problem}`),
+  ];
+  process.stdout.write(`${json === true ? JSON.stringify(answer) : lines.join('\n')}\n`);
+  if (unknown.length > 0) process.exitCode = 1;
 }
 
-async function answerTo(request: OperateRequest, command: Command): ReturnType<typeof operate> {
+async function answerTo(request: LanesRequest, command: Command): Promise<LanesAnswer> {
   const deployed = await deployedFleet(command);
   if (deployed !== undefined) {
-    return (await invoke(deployed, 'OperateFunction', request)) as Awaited<ReturnType<typeof operate>>;
+    return (await invoke(deployed, 'OperateFunction', request)) as LanesAnswer;
   }
   const { fleet, file } = await readFleet(command);
   const context = { fleet, withDatabase: withFleetDatabase(fleet, 'command') };

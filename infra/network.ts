@@ -22,7 +22,7 @@ import {
 import type { FunctionOptions } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import type { Database, Fleet } from '../shared/config/types.ts';
-import { usedDatabases } from './database-rights.ts';
+import { type DatabaseUse, usedDatabases } from './database-rights.ts';
 
 export interface FleetNetworkProps {
   readonly fleet: Fleet;
@@ -64,16 +64,15 @@ export class FleetNetwork extends Construct {
       return;
     }
     const vpc = 'vpcId' in network ? this.#existing(network.vpcId) : this.#created(network.create, fleet);
-    const vpcSubnets = { subnetType: subnetTypeOf(network) };
-    const functions = this.#securityGroup('Functions', vpc, fleet);
+    const vpcSubnets = { subnetType: privateSubnetType(vpc) };
+    const functions = this.#securityGroup('Functions', vpc, fleet, 'all');
     this.#functions = { vpc, vpcSubnets, securityGroups: [functions] };
-    const groups = [functions];
+    this.#letIn(fleet, 'Functions', functions, 'all');
     if (hasNotifier) {
-      const group = this.#securityGroup('Notifier', vpc, fleet);
-      groups.push(group);
+      const group = this.#securityGroup('Notifier', vpc, fleet, 'sources');
       this.#placement = { vpc, vpcSubnets, securityGroups: [group], assignPublicIp: false };
+      this.#letIn(fleet, 'Notifier', group, 'sources');
     }
-    this.#letIn(fleet, groups);
   }
 
   functionProps(): Pick<FunctionOptions, 'vpc' | 'vpcSubnets' | 'securityGroups'> {
@@ -91,13 +90,12 @@ export class FleetNetwork extends Construct {
       ipAddresses: IpAddresses.cidr(CIDR),
       maxAzs: ZONES,
       natGateways: 0,
-      restrictDefaultSecurityGroup: false,
       subnetConfiguration: [{ name: 'Public', subnetType: SubnetType.PUBLIC, mapPublicIpOnLaunch: false }],
     });
     return {
       vpc,
       vpcSubnets: { subnetType: SubnetType.PUBLIC },
-      securityGroups: [this.#securityGroup('Notifier', vpc, fleet)],
+      securityGroups: [this.#securityGroup('Notifier', vpc, fleet, 'sources')],
       assignPublicIp: true,
     };
   }
@@ -117,7 +115,6 @@ export class FleetNetwork extends Construct {
       ipAddresses: IpAddresses.cidr(CIDR),
       maxAzs: ZONES,
       natGateways: create === 'nat' ? 1 : 0,
-      restrictDefaultSecurityGroup: false,
       subnetConfiguration: [
         ...(create === 'nat'
           ? [{ name: 'Public', subnetType: SubnetType.PUBLIC, mapPublicIpOnLaunch: false }]
@@ -139,7 +136,8 @@ export class FleetNetwork extends Construct {
     const hasNotifier = fleet.aws.notifier === 'fargate';
     const services = [
       ['Queue', InterfaceVpcEndpointAwsService.SQS, true],
-      ['Logs', InterfaceVpcEndpointAwsService.CLOUDWATCH_LOGS, true],
+      // What functions log Lambda takes to CloudWatch itself.
+      ['Logs', InterfaceVpcEndpointAwsService.CLOUDWATCH_LOGS, hasNotifier],
       ['Secrets', InterfaceVpcEndpointAwsService.SECRETS_MANAGER, uses('secret')],
       ['Parameters', InterfaceVpcEndpointAwsService.SSM, uses('parameter')],
       ['Events', InterfaceVpcEndpointAwsService.EVENTBRIDGE, fleet.aws.events],
@@ -156,50 +154,66 @@ export class FleetNetwork extends Construct {
       group.addIngressRule(Peer.ipv4(CIDR), Port.tcp(HTTPS_PORT), 'functions and notifier');
       new InterfaceVpcEndpoint(this, `${id}Endpoint`, { vpc, service, securityGroups: [group], open: false });
     }
-    // Layers of the image come from S3; this kind of endpoint costs nothing.
-    if (hasNotifier) vpc.addGatewayEndpoint('Layers', { service: GatewayVpcEndpointAwsService.S3 });
+    // Layers of the image come from S3, and there CloudFormation waits for the answer of apply. This kind of endpoint costs nothing.
+    if (hasNotifier || fleet.aws.applyOnDeploy) {
+      vpc.addGatewayEndpoint('Storage', { service: GatewayVpcEndpointAwsService.S3 });
+    }
   }
 
-  #securityGroup(id: string, vpc: IVpc, fleet: Fleet): SecurityGroup {
+  #securityGroup(id: string, vpc: IVpc, fleet: Fleet, use: DatabaseUse): SecurityGroup {
     const group = new SecurityGroup(this, `${id}Group`, {
       vpc,
       description: `${id} of the ${fleet.name} fleet: to databases and AWS, and nothing in`,
       allowAllOutbound: false,
     });
-    const ports = new Set([HTTPS_PORT, ...usedDatabases(fleet, 'all').map(portOf)]);
+    const ports = new Set([HTTPS_PORT, ...usedDatabases(fleet, use).map(portOf)]);
     for (const port of ports) {
       group.addEgressRule(Peer.anyIpv4(), Port.tcp(port), port === HTTPS_PORT ? 'AWS' : 'databases');
     }
     return group;
   }
 
-  #letIn(fleet: Fleet, groups: readonly SecurityGroup[]): void {
-    for (const database of usedDatabases(fleet, 'all')) {
-      const { name, securityGroup } = database;
-      if (securityGroup === undefined) continue;
-      for (const [index, group] of groups.entries()) {
-        new CfnSecurityGroupIngress(this, `${name}From${index === 0 ? 'Functions' : 'Notifier'}`, {
-          groupId: securityGroup,
-          ipProtocol: 'tcp',
-          fromPort: portOf(database),
-          toPort: portOf(database),
-          sourceSecurityGroupId: group.securityGroupId,
-          description: `${fleet.name} fleet of Bucardo Serverless`,
-        });
-      }
+  /** Databases that share a group and a port share the rule: CloudFormation refuses the same one twice. */
+  #letIn(fleet: Fleet, id: string, group: SecurityGroup, use: DatabaseUse): void {
+    const doors = new Map(
+      usedDatabases(fleet, use).flatMap((database) => {
+        const { securityGroup } = database;
+        const port = portOf(database);
+        return securityGroup === undefined
+          ? []
+          : [[`${securityGroup}From${id}To${port}`, { securityGroup, port }] as const];
+      }),
+    );
+    for (const [rule, { securityGroup, port }] of doors) {
+      new CfnSecurityGroupIngress(this, rule, {
+        groupId: securityGroup,
+        ipProtocol: 'tcp',
+        fromPort: port,
+        toPort: port,
+        sourceSecurityGroupId: group.securityGroupId,
+        description: `${id} of the ${fleet.name} fleet of Bucardo Serverless`,
+      });
     }
   }
 }
 
-/** The CDK's own types do not agree under `exactOptionalPropertyTypes`: an optional id that may be undefined. */
 function makeVpc(scope: Construct, props: VpcProps): IVpc {
-  return new Vpc(scope, 'Vpc', props) as IVpc;
+  // The CDK's own types do not agree under `exactOptionalPropertyTypes`: an optional id that may be undefined.
+  return new Vpc(scope, 'Vpc', {
+    // Emptying the default group takes a function with rights of its own, and nothing here is ever in that group.
+    restrictDefaultSecurityGroup: false,
+    ...props,
+  }) as IVpc;
 }
 
-function subnetTypeOf(network: Exclude<Fleet['aws']['network'], 'public'>): SubnetType {
-  return 'create' in network && network.create === 'endpoints'
-    ? SubnetType.PRIVATE_ISOLATED
-    : SubnetType.PRIVATE_WITH_EGRESS;
+/** Isolated subnets will do where there are no others: AWS's services may be reached by endpoints. */
+function privateSubnetType(vpc: IVpc): SubnetType {
+  if (vpc.privateSubnets.length > 0) return SubnetType.PRIVATE_WITH_EGRESS;
+  if (vpc.isolatedSubnets.length > 0) return SubnetType.PRIVATE_ISOLATED;
+  throw new Error(
+    `The VPC ${vpc.vpcId} has public subnets only, in which functions reach nothing outside of the VPC, AWS included. ` +
+      `Name one with private subnets in aws.network, or leave network out if the databases are reached over the internet.`,
+  );
 }
 
 /** A URL behind a reference is not known here; it is then taken to have the usual port. */

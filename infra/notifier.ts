@@ -1,13 +1,18 @@
 /**
- * The notifier as a Fargate service: one task of the smallest size. While it is replaced the new task runs beside the old one, and the old
- * one is stopped only when the new one is healthy, so that some listener is there at any moment. Two do no harm: whoever
- * begins kicks every lane, and each looks for itself at what it has not kicked yet.
+ * The notifier as a Fargate service: one task of the smallest size. While it is replaced the new task runs beside the old one, and the
+ * old one is stopped only when the new one is healthy: there are two for a while, and never none.
+ *
+ * Why that loses no wake-up: whoever begins kicks every lane, each hears every notification and keeps its own account of what it has
+ * kicked, and a kick too many does no harm. They share only the flag. One may disarm it while the other sleeps; then the
+ * one that did looks again, or, when it ends, wakes the other. If it is killed in between, the other's next look finds the
+ * flag disarmed, arms it, and kicks for what was written meanwhile: five seconds late at most (heartbeatMs in notifier/timing.ts).
  */
 import { DockerImage, Duration, AssetStaging, AssetHashType, RemovalPolicy, Stack } from 'aws-cdk-lib';
 import {
   Cluster,
   ContainerImage,
   CpuArchitecture,
+  FargatePlatformVersion,
   FargateService,
   FargateTaskDefinition,
   type ICluster,
@@ -41,7 +46,7 @@ const MEMORY_MIB = 512;
 
 const HEALTH_PORT = 8080;
 
-/** The notifier is gone within 4.5 seconds of SIGTERM; see notifier/main.ts. */
+/** The notifier is gone within 4.5 seconds of SIGTERM; see notifier/run.ts. */
 const STOP_TIMEOUT_SECONDS = 10;
 
 const NON_ROOT = '65532:65532';
@@ -76,6 +81,7 @@ export class NotifierService extends Construct {
         BUCARDO_FLEET: fleet.name,
         BUCARDO_QUEUE_URL: kickQueue.queueUrl,
         BUCARDO_HEALTH_PORT: String(HEALTH_PORT),
+        LOG_LEVEL: 'info',
       },
       readonlyRootFilesystem: true,
       user: NON_ROOT,
@@ -94,6 +100,7 @@ export class NotifierService extends Construct {
       // The CDK's own types do not agree under `exactOptionalPropertyTypes`.
       cluster: new Cluster(this, 'Cluster', { vpc: placement.vpc }) as ICluster,
       taskDefinition: task,
+      platformVersion: FargatePlatformVersion.LATEST,
       desiredCount: 1,
       minHealthyPercent: 100,
       maxHealthyPercent: 200,

@@ -1,39 +1,37 @@
 /** `npm run localstack:deploy`: prepares the source, deploys the fleet's stack with the plain CDK, and starts the notifier beside it. */
-import { execFileSync, spawn } from 'node:child_process';
-import { openSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { awsEnvironment, bootstrap, deployFleet, stackOutputs } from './fleet.ts';
-import { requireState, runs, writeState } from './state.ts';
+import { environmentFor } from './aws-environment.ts';
+import { bootstrap, deployFleet, stackOutputs } from './fleet.ts';
+import { endProcess } from './known-process.ts';
+import { LOCAL_FLEET } from './local-fleet.ts';
+import { startNotifier } from './notifier.ts';
+import { runProgram } from './run-program.ts';
+import { requireRunning, writeState } from './state.ts';
 
-const ROOT = join(import.meta.dirname, '..');
-const CONFIG = join(import.meta.dirname, 'bucardo.config.ts');
-const FLEET = 'local';
+await runProgram(async () => {
+  const state = requireRunning();
+  const { endpoint } = state;
+  const { configFile, fleetName, outDir } = LOCAL_FLEET;
 
-const state = requireState();
-const { endpoint } = state;
-const outDir = join(ROOT, '.cache', 'localstack-state', 'cdk.out');
-const environment = { ...process.env, ...awsEnvironment(endpoint) };
+  applyAtSource(configFile, endpoint);
+  await bootstrap(endpoint, outDir);
+  await deployFleet({ endpoint, ...LOCAL_FLEET });
+  const { KickQueueUrl = '' } = await stackOutputs(endpoint, fleetName);
 
-execFileSync(process.execPath, [join(ROOT, 'cli/main.ts'), '--config', CONFIG, 'apply'], {
-  env: environment,
-  stdio: 'inherit',
-});
-await bootstrap(endpoint, outDir);
-await deployFleet({ endpoint, configFile: CONFIG, fleetName: FLEET, outDir });
-const { KickQueueUrl = '' } = await stackOutputs(endpoint, FLEET);
-
-if (state.notifierPid !== undefined && runs(state.notifierPid, 'notifier'))
-  process.kill(state.notifierPid, 'SIGTERM');
-const log = openSync(join(ROOT, '.cache', 'localstack-state', 'notifier.log'), 'a');
-const notifier = spawn(process.execPath, [join(ROOT, 'cli/main.ts'), '--config', CONFIG, 'notifier'], {
-  env: { ...environment, BUCARDO_QUEUE_URL: KickQueueUrl },
-  detached: true,
-  stdio: ['ignore', 'pipe', log],
-});
-// It says `ready` once it listens.
-await new Promise((resolve) => notifier.stdout?.once('data', resolve));
-writeState({ ...state, notifierPid: notifier.pid ?? 0 });
-console.log(`Deployed: stack ${FLEET}. In another terminal:
+  if (state.notifier !== undefined) await endProcess(state.notifier, 'SIGTERM', 10_000);
+  const notifier = await startNotifier({ endpoint, configFile, queueUrl: KickQueueUrl });
+  writeState({ ...state, notifier });
+  console.log(`Deployed: stack ${fleetName}. In another terminal:
   AWS_ENDPOINT_URL=${endpoint} AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test \\
-    npm run bucardo -- status --aws --stack ${FLEET}`);
-process.exit(0);
+    npm run bucardo -- status --config localstack/bucardo.config.ts --aws --stack ${fleetName}`);
+});
+
+function applyAtSource(configFile: string, endpoint: string): void {
+  const { status } = spawnSync(
+    process.execPath,
+    [join(import.meta.dirname, '../cli/main.ts'), '--config', configFile, 'apply'],
+    { env: environmentFor(endpoint), stdio: 'inherit' },
+  );
+  if (status !== 0) throw new Error('bucardo apply failed; what it said is above');
+}

@@ -1,5 +1,9 @@
-/** LocalStack's public image, where there is a Docker engine. */
+/**
+ * LocalStack's public image, where there is a Docker engine. Not run by the project's tests. The host's network, so that functions,
+ * which are containers too, reach databases at this machine's loopback address; LocalStack itself listens there only.
+ */
 import { spawnSync } from 'node:child_process';
+import { settingsOf } from './settings.ts';
 
 /** The last release that needs no account. */
 const IMAGE = 'localstack/localstack:4.14.0';
@@ -10,22 +14,18 @@ export function hasDocker(): boolean {
   return spawnSync('docker', ['version'], { stdio: 'ignore', timeout: 10_000 }).status === 0;
 }
 
-/** Functions are containers too, hence the socket; they reach this machine's Postgres by the host's network. */
 export function dockerCommand(port: number): readonly [string, readonly string[]] {
-  const variables = {
-    GATEWAY_LISTEN: `127.0.0.1:${port}`,
-    LOCALSTACK_HOST: `127.0.0.1:${port}`,
-    SQS_ENDPOINT_STRATEGY: 'path',
-    DISABLE_EVENTS: '1',
-    LAMBDA_DOCKER_FLAGS: '--network host',
-  };
+  const variables = { ...settingsOf(port), LAMBDA_DOCKER_FLAGS: '--network host' };
   return [
     'docker',
     [
       'run',
       '--rm',
+      '--name',
+      `bucardo-localstack-${port}`,
       '--network',
       'host',
+      // It starts functions by the engine.
       '--volume',
       '/var/run/docker.sock:/var/run/docker.sock',
       ...Object.entries(variables).flatMap(([name, value]) => ['--env', `${name}=${value}`]),

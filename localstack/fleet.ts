@@ -2,24 +2,11 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
+import { ACCOUNT, CREDENTIALS, environmentFor, REGION } from './aws-environment.ts';
+
+export { awsEnvironment } from './aws-environment.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-const REGION = 'us-east-1';
-const ACCOUNT = '000000000000';
-
-/** What any AWS program needs to talk to a LocalStack in place of AWS. */
-export function awsEnvironment(endpoint: string): Readonly<Record<string, string>> {
-  return {
-    AWS_ENDPOINT_URL: endpoint,
-    AWS_ENDPOINT_URL_S3: endpoint,
-    AWS_REGION: REGION,
-    AWS_DEFAULT_REGION: REGION,
-    AWS_ACCESS_KEY_ID: 'test',
-    AWS_SECRET_ACCESS_KEY: 'test',
-    CDK_DEFAULT_ACCOUNT: ACCOUNT,
-    CDK_DEFAULT_REGION: REGION,
-  };
-}
 
 export interface FleetOptions {
   readonly endpoint: string;
@@ -51,7 +38,7 @@ export async function stackOutputs(
   const client = new CloudFormationClient({
     endpoint,
     region: REGION,
-    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+    credentials: CREDENTIALS,
   });
   try {
     const { Stacks: [stack] = [] } = await client.send(new DescribeStacksCommand({ StackName: stackName }));
@@ -82,7 +69,7 @@ async function cdk(args: readonly string[], endpoint: string): Promise<void> {
       '--no-path-metadata',
       '--ci',
     ],
-    { cwd: ROOT, env: { ...process.env, ...awsEnvironment(endpoint) }, stdio: ['ignore', 'pipe', 'pipe'] },
+    { cwd: ROOT, env: environmentFor(endpoint), stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let said = '';
   for (const stream of [child.stdout, child.stderr])

@@ -5,91 +5,54 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { findPython } from './find-python.ts';
 
-const ROOT = join(import.meta.dirname, '..');
+const CACHE = join(import.meta.dirname, '..', '.cache');
 const REQUIREMENTS = join(import.meta.dirname, 'requirements.txt');
+const UV_REQUIREMENTS = join(import.meta.dirname, 'requirements-uv.txt');
 const EXECUTOR = join(import.meta.dirname, 'executor');
+const EXECUTOR_MODULES = join(EXECUTOR, 'bucardo_localstack');
 
-/** Installs ten times as fast as pip, which matters for 374 MB. */
-const UV = 'uv==0.13.9';
-
-/** The environment's Python, installed if it is not there yet. @throws if there is no Python 3.13 */
+/** The environment's Python, installed if it is not there yet. @throws if there is no Python 3.13, or with what pip or uv said */
 export function installLocalStack(): string {
-  const place = join(ROOT, '.cache', `localstack-${hashOfInputs()}`);
+  const place = join(CACHE, `localstack-${hashOfInputs()}`);
   const python = join(place, 'bin', 'python');
   if (existsSync(python)) return python;
-  mkdirSync(join(ROOT, '.cache'), { recursive: true });
-  const draft = mkdtempSync(join(ROOT, '.cache', 'localstack-draft-'));
+  mkdirSync(CACHE, { recursive: true });
+  const draft = mkdtempSync(join(CACHE, 'localstack-draft-'));
+  const draftPython = join(draft, 'bin', 'python');
+  const uv = ['-m', 'uv', 'pip', 'install', '--python', draftPython];
   try {
     run(findPython(), '-m', 'venv', draft);
-    const draftPython = join(draft, 'bin', 'python');
-    run(draftPython, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', UV, 'setuptools');
-    run(
-      draftPython,
-      '-m',
-      'uv',
-      'pip',
-      'install',
-      '--quiet',
-      '--python',
-      draftPython,
-      '--require-hashes',
-      '-r',
-      REQUIREMENTS,
-    );
-    run(
-      draftPython,
-      '-m',
-      'pip',
-      'install',
-      '--quiet',
-      '--disable-pip-version-check',
-      '--no-build-isolation',
-      '--no-deps',
-      EXECUTOR,
-    );
+    run(draftPython, '-m', 'pip', 'install', '--require-hashes', '--requirement', UV_REQUIREMENTS);
+    run(draftPython, ...uv, '--require-hashes', '--requirement', REQUIREMENTS);
+    // With the build tool that the requirements list, so that nothing unpinned is fetched.
+    run(draftPython, ...uv, '--no-build-isolation', '--no-deps', EXECUTOR);
     // Nothing is run by its scripts, whose first lines name the draft; so it can be moved.
     renameSync(draft, place);
   } catch (error) {
     rmSync(draft, { recursive: true, force: true });
+    // Somebody else's may have been finished first.
     if (!existsSync(python)) throw error;
   }
   return python;
 }
 
+/** Of everything that goes into the environment. */
 function hashOfInputs(): string {
-  const hash = createHash('sha256').update(UV).update(readFileSync(REQUIREMENTS));
-  const folder = join(EXECUTOR, 'bucardo_localstack');
-  for (const name of readdirSync(folder).filter((file) => /\.(py|mjs)$/.test(file)))
-    hash.update(readFileSync(join(folder, name)));
+  const modules = readdirSync(EXECUTOR_MODULES).filter((name) => /\.(py|mjs)$/.test(name));
+  const files = [
+    REQUIREMENTS,
+    UV_REQUIREMENTS,
+    join(EXECUTOR, 'pyproject.toml'),
+    ...modules.map((name) => join(EXECUTOR_MODULES, name)),
+  ];
+  const hash = createHash('sha256');
+  for (const file of files) hash.update(readFileSync(file)).update('\0');
   return hash.digest('hex').slice(0, 12);
 }
 
-/** LocalStack 4.14 runs on Python 3.13 only. */
-function findPython(): string {
-  const versions = join(homedir(), '.pyenv', 'versions');
-  const pyenv = existsSync(versions)
-    ? readdirSync(versions)
-        .filter((name) => name.startsWith('3.13.'))
-        .map((name) => join(versions, name, 'bin', 'python3.13'))
-    : [];
-  const found = ['python3.13', ...pyenv, 'python3'].find(isPython313);
-  if (found !== undefined) return found;
-  throw new Error(
-    'LocalStack without Docker needs Python 3.13, which is not on the PATH or under ~/.pyenv/versions. Install it (for example `pyenv install 3.13`), or start a Docker engine.',
-  );
-}
-
-function isPython313(command: string): boolean {
-  try {
-    return run(command, '-c', 'import sys; print(sys.version_info[:2] == (3, 13))').trim() === 'True';
-  } catch {
-    return false;
-  }
-}
-
-function run(command: string, ...args: readonly string[]): string {
-  return execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+function run(command: string, ...args: readonly string[]): void {
+  execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }

@@ -1,17 +1,20 @@
 /**
  * A LocalStack on this machine that listens on loopback only: as a container where there is a Docker engine, else from Python packages
- * with functions as Node processes. Ended with everything that it started.
+ * with functions as Node processes. It ends with everything that it started when it is stopped, and when the process ends that
+ * started it, however that one ends: a pipe to its standard input closes then.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../shared/local/postgres-server.ts';
 import { dockerCommand, hasDocker } from './docker.ts';
 import { installLocalStack } from './install.ts';
+import { LOOPBACK, settingsOf } from './settings.ts';
 
 export interface LocalStackOptions {
-  /** For its state, its log and what functions write; stays when it is stopped. */
+  /** For its state, its log and what functions write; stays when it is stopped. One LocalStack at a time. */
   readonly folder: string;
   /** Default: any free one. */
   readonly port?: number;
@@ -24,31 +27,39 @@ export interface LocalStack {
   stop(): Promise<void>;
 }
 
-const LOOPBACK = '127.0.0.1';
 const READY_WITHIN_MS = 90_000;
-const LOOK_EVERY_MS = 200;
+const LOOK_EVERY_MS = 100;
 const STOP_WITHIN_MS = 15_000;
 
-/** @throws if it is not ready in time, with the end of its log */
+/** @throws if the port is taken, or if it is not ready in time, with the end of its log */
 export async function startLocalStack({ folder, port: wanted }: LocalStackOptions): Promise<LocalStack> {
   const port = wanted ?? (await freePort());
+  // Otherwise another LocalStack there would answer that it is ready.
+  await requireFree(port);
   const endpoint = `http://${LOOPBACK}:${port}`;
   for (const name of ['tmp', 'cache']) mkdirSync(join(folder, name), { recursive: true });
-  const logFile = join(folder, 'localstack.log');
-  const log = openSync(logFile, 'a');
   const [command, args] = hasDocker()
     ? dockerCommand(port)
     : [installLocalStack(), ['-m', 'localstack.runtime.main']];
+  const logFile = join(folder, 'localstack.log');
+  const log = openSync(logFile, 'w');
   const child = spawn(command, args, {
     cwd: folder,
     env: environmentOf(folder, port),
-    stdio: ['ignore', log, log],
-    // A group of its own, so that it is ended with what it started, and not by whoever ends us.
+    stdio: ['pipe', log, log],
+    // A group of its own: a terminal's Ctrl+C is for us, who end it in order.
     detached: true,
   });
   closeSync(log);
-  const stop = (): Promise<void> => stopGroup(child);
+  const spawned = new Promise((resolve, reject) => child.once('spawn', resolve).once('error', reject));
+  const killGroup = (): void => endGroup(child);
+  process.once('exit', killGroup);
+  const stop = async (): Promise<void> => {
+    await stopGroup(child);
+    process.off('exit', killGroup);
+  };
   try {
+    await spawned;
     await untilReady(endpoint, child);
   } catch (error) {
     await stop();
@@ -58,35 +69,38 @@ export async function startLocalStack({ folder, port: wanted }: LocalStackOption
   return { pid: child.pid ?? 0, endpoint, stop };
 }
 
+/** Nothing of the person's own AWS settings gets to it. */
 function environmentOf(folder: string, port: number): NodeJS.ProcessEnv {
   return {
     PATH: process.env['PATH'],
+    // Which engine `docker` talks to.
+    DOCKER_HOST: process.env['DOCKER_HOST'],
     HOME: folder,
     TMPDIR: join(folder, 'tmp'),
     XDG_CACHE_HOME: join(folder, 'cache'),
-    GATEWAY_LISTEN: `${LOOPBACK}:${port}`,
-    // The default server listens on every address.
-    GATEWAY_SERVER: 'hypercorn',
-    LOCALSTACK_HOST: `${LOOPBACK}:${port}`,
-    SQS_ENDPOINT_STRATEGY: 'path',
-    // Nothing is fetched, told or resolved elsewhere.
-    DNS_ADDRESS: '0',
-    DISABLE_EVENTS: '1',
-    SKIP_SSL_CERT_DOWNLOAD: '1',
-    SKIP_INFRA_DOWNLOADS: '1',
+    ...settingsOf(port),
     LAMBDA_RUNTIME_EXECUTOR: 'node',
     LAMBDA_NODE_BINARY: process.execPath,
-    LAMBDA_EVENT_SOURCE_MAPPING_POLL_INTERVAL_SEC: '0.2',
-    LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_EMPTY_POLL_SEC: '1',
-    LAMBDA_EVENT_SOURCE_MAPPING_MAX_BACKOFF_ON_ERROR_SEC: '2',
-    SQS_CLOUDWATCH_METRICS_REPORT_INTERVAL: '5',
+    BUCARDO_END_WITH_STDIN: '1',
   };
+}
+
+async function requireFree(port: number): Promise<void> {
+  const server = createServer();
+  try {
+    await new Promise<void>((resolve, reject) =>
+      server.once('error', reject).listen(port, LOOPBACK, resolve),
+    );
+  } catch (error) {
+    throw new Error(`port ${port} is taken; choose another one, or stop who listens there`, { cause: error });
+  }
+  await new Promise((resolve) => server.close(resolve));
 }
 
 async function untilReady(endpoint: string, child: ChildProcess): Promise<void> {
   const endMs = Date.now() + READY_WITHIN_MS;
   for (;;) {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error('it ended');
+    if (hasEnded(child)) throw new Error('it ended');
     const answered = await fetch(`${endpoint}/_localstack/health`).then(
       ({ ok }) => ok,
       () => false,
@@ -99,10 +113,16 @@ async function untilReady(endpoint: string, child: ChildProcess): Promise<void> 
 
 /** Asks first: it ends its functions then. */
 async function stopGroup(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  child.kill('SIGTERM');
-  await Promise.race([ended, sleep(STOP_WITHIN_MS, undefined, { ref: false })]);
+  if (!hasEnded(child)) {
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.kill('SIGTERM');
+    await Promise.race([ended, sleep(STOP_WITHIN_MS, undefined, { ref: false })]);
+  }
+  endGroup(child);
+}
+
+function endGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return;
   try {
     process.kill(-child.pid, 'SIGKILL');
   } catch {
@@ -110,11 +130,6 @@ async function stopGroup(child: ChildProcess): Promise<void> {
   }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, LOOPBACK, resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (typeof address === 'object' && address !== null) return address.port;
-  throw new Error('no port is free');
+function hasEnded(child: ChildProcess): boolean {
+  return child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
 }

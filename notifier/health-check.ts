@@ -4,7 +4,8 @@ import { readSettings } from '../shared/config/environment.ts';
 const TIMEOUT_MS = 4_000;
 
 const { health } = readSettings();
-const url = `http://${health?.host ?? '127.0.0.1'}:${health?.port ?? 0}/health`;
+const host = health?.host ?? '127.0.0.1';
+const url = `http://${host.includes(':') ? `[${host}]` : host}:${health?.port ?? 0}/health`;
 try {
   const { ok } = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
   process.exitCode = ok ? 0 : 1;

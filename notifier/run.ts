@@ -1,7 +1,7 @@
 /** The notifier in the foreground until SIGTERM or SIGINT: what the container, systemd and `bucardo notifier` run. */
 import { readSettings } from '../shared/config/environment.ts';
 import { loadConfig, type LoadConfigOptions } from '../shared/config/load-config.ts';
-import { resolveUrl } from '../shared/config/secrets.ts';
+import { freshUrl } from '../shared/config/secrets.ts';
 import { createKickQueue } from '../shared/queue/kick-queue.ts';
 import { requireQueueUrl } from '../shared/queue/require-queue-url.ts';
 import { jsonLog } from '../shared/telemetry/log.ts';
@@ -21,7 +21,8 @@ export async function runNotifier(options: LoadConfigOptions): Promise<void> {
   const queue = createKickQueue({ queueUrl: requireQueueUrl(queueUrl) });
   const notifier = await startNotifier({
     fleet,
-    resolveUrl,
+    // Connecting is rare, and after a failover or a rotated password what is kept is the old one.
+    resolveUrl: freshUrl,
     queue,
     log,
     health,

@@ -5,7 +5,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WAKE_CHANNEL } from '../shared/capture/control-schema.ts';
 import { lanesOfSync } from '../shared/config/lanes.ts';
-import { forgetSecret } from '../shared/config/secrets.ts';
 import type { Database, Sync } from '../shared/config/types.ts';
 import { asBucardoError, BucardoError } from '../shared/errors/bucardo-error.ts';
 import type { ErrorCode } from '../shared/errors/codes.ts';
@@ -57,7 +56,7 @@ interface Session {
 const BUCARDO_KICK = /^kick_sync_(\w+)$/;
 
 export class SourceWatch {
-  /** Resolves when the first kicks are sent and changes are waited for, or when the first attempt has failed. */
+  /** Resolves when the first kicks are sent and no later change can be missed, or when the first attempt has failed. */
   readonly ready: Promise<void>;
   readonly #options: SourceWatchOptions;
   readonly #syncs: ReadonlyMap<string, Sync>;
@@ -109,8 +108,7 @@ export class SourceWatch {
     if (this.#state.phase === 'stopped') return;
     const { state, effect } = decide(this.#state, event, performance.now(), this.#options.timing);
     this.#state = state;
-    if (state.phase === 'asleep' || (state.wake === 'poll' && state.phase === 'window'))
-      this.#settled.resolve();
+    if (state.phase === 'asleep' || state.phase === 'window') this.#settled.resolve();
     if (state.phase === 'stopped') this.#finish();
     if (effect !== undefined) void this.#perform(effect);
   }
@@ -164,8 +162,6 @@ export class SourceWatch {
 
   async #connect(): Promise<Outcome> {
     const { database, resolveUrl, timing } = this.#options;
-    // Connecting is rare, and after a failover or a rotated password the kept secret is the old one.
-    forgetSecret(database.url);
     const opening = this.#answer(resolveUrl(database)).then((url) =>
       connect({
         database: database.name,

@@ -4,10 +4,12 @@ import { BucardoError } from '../../shared/errors/bucardo-error.ts';
 
 export interface Announcement {
   readonly fleet: string;
-  readonly lane: string;
+  /** Undefined if the letter named no lane of the configuration. */
+  readonly lane: string | undefined;
   readonly code: string;
   readonly message: string;
-  readonly nextTrySeconds: number;
+  /** Undefined if there is nothing to try. */
+  readonly nextTrySeconds: number | undefined;
 }
 
 export type Announce = (announcement: Announcement) => Promise<void>;

@@ -3,18 +3,18 @@
  * The letter itself is the timer: as long as its lane is not well the lane is kicked again, and the letter stays, hidden for a while.
  *
  * Invariants: a letter goes only when its lane has run well since, or when no lane of the configuration can be meant, which is
- * logged; so letters in the queue are lanes in trouble. Nothing depends on a letter: the sweep kicks failing lanes without it.
+ * told; so letters in the queue are lanes in trouble. Nothing depends on a letter: the sweep kicks failing lanes without it.
  */
 import type { SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import { findLane } from '../../shared/config/lanes.ts';
 import type { Fleet, Lane } from '../../shared/config/types.ts';
-import { asBucardoError, type BucardoError } from '../../shared/errors/bucardo-error.ts';
+import { asBucardoError, BucardoError } from '../../shared/errors/bucardo-error.ts';
 import { parseKick } from '../../shared/queue/kick.ts';
 import type { KickQueue, KickSender } from '../../shared/queue/kick-queue.ts';
 import type { WithDatabase } from '../../shared/status/read-fleet-status.ts';
 import { errorFields, type Log } from '../../shared/telemetry/log.ts';
 import type { Metrics } from '../../shared/telemetry/metrics.ts';
-import type { Announce } from './announce.ts';
+import type { Announce, Announcement } from './announce.ts';
 import { readLane, recordDeadLetter, type RecordedLane } from './lane-record.ts';
 import { type LetterPlan, mustRenew, planLetter } from './plan-letter.ts';
 
@@ -40,7 +40,10 @@ export function createDeadLetterHandler(options: DeadLetterHandlerOptions): Dead
   /** Whether the letter is done with, and may be deleted. */
   async function handle(record: SQSRecord): Promise<boolean> {
     const lane = laneOf(record);
-    if (lane === undefined) return true;
+    if (lane instanceof BucardoError) {
+      await discard(record, lane);
+      return true;
+    }
     const { sync, destination } = lane;
     const letter = { sentAtMs: Number(record.attributes.SentTimestamp) };
     let look: RecordedLane | undefined;
@@ -63,14 +66,14 @@ export function createDeadLetterHandler(options: DeadLetterHandlerOptions): Dead
       return true;
     }
     const { delaySeconds } = plan;
+    const { code, message } = look?.error ?? trouble ?? new BucardoError('BUC-LANE-DEAD-LETTER');
+    log('error', 'dead-letter.waiting', { sync, destination, code, message, delaySeconds });
+    // Before the queue is asked for anything: it is recorded that people were told, so there is no second time.
+    if (plan.announce) {
+      metrics.deadLetter({ sync, destination });
+      await tell({ lane: lane.id, code, message, nextTrySeconds: delaySeconds });
+    }
     if (plan.kick) await queue.send([{ lane: lane.id, reason: 'retry' }]);
-    const error = look?.error ?? {
-      code: trouble?.code ?? 'BUC-LANE-DEAD-LETTER',
-      message: trouble?.message ?? '',
-    };
-    log('error', 'dead-letter.waiting', { sync, destination, ...error, delaySeconds });
-    metrics.deadLetter({ sync, destination });
-    if (plan.announce) await tell(lane, error, delaySeconds);
     if (mustRenew(letter, now())) {
       await letters.send([{ lane: lane.id, reason: 'retry' }]);
       return true;
@@ -79,25 +82,26 @@ export function createDeadLetterHandler(options: DeadLetterHandlerOptions): Dead
     return false;
   }
 
-  /** Undefined, and told, if no lane can be meant: another program's message, or a lane that the configuration had once. */
-  function laneOf({ body, messageId }: SQSRecord): Lane | undefined {
+  /** Why, if no lane can be meant: another program's message, or a lane that the configuration had once. */
+  function laneOf({ body }: SQSRecord): Lane | BucardoError {
     try {
       return findLane(fleet, parseKick(body).lane);
     } catch (error) {
-      log('error', 'dead-letter.discarded', { ...errorFields(error), messageId });
-      metrics.deadLetter({ sync: undefined, destination: undefined });
-      return undefined;
+      return asBucardoError(error);
     }
   }
 
+  async function discard({ messageId }: SQSRecord, error: BucardoError): Promise<void> {
+    log('error', 'dead-letter.discarded', { ...errorFields(error), messageId });
+    metrics.deadLetter({ sync: undefined, destination: undefined });
+    const { code, message } = error;
+    await tell({ lane: undefined, code, message, nextTrySeconds: undefined });
+  }
+
   /** An event that is not taken does not keep the lane from being tried again; the log and the alarm have it too. */
-  async function tell(
-    lane: Lane,
-    error: { readonly code: string; readonly message: string },
-    nextTrySeconds: number,
-  ): Promise<void> {
+  async function tell(announcement: Omit<Announcement, 'fleet'>): Promise<void> {
     try {
-      await announce({ fleet: fleet.name, lane: lane.id, ...error, nextTrySeconds });
+      await announce({ fleet: fleet.name, ...announcement });
     } catch (failure) {
       log('warn', 'dead-letter.announce.failed', errorFields(failure));
     }

@@ -17,7 +17,7 @@ export type LetterPlan =
       readonly action: 'retry';
       readonly kick: boolean;
       readonly delaySeconds: number;
-      /** The first letter of a lane that fails: people are told once. */
+      /** Nobody was told yet that the lane fails. */
       readonly announce: boolean;
     };
 
@@ -33,7 +33,8 @@ const GREATEST_DELAY_SECONDS = 900;
 
 /**
  * Waits as long as the letter is old, so every try doubles its age, within bounds. Receive counts would do as well, but SQS does not
- * say whether a dead letter's begin anew.
+ * say whether a dead letter's begin anew; its time of sending does, in a FIFO queue. What was told is known from the source; if
+ * that says nothing, a letter younger than the shortest delay is received for the first time.
  *
  * @param lane undefined if its source cannot be asked
  */
@@ -44,7 +45,7 @@ export function planLetter({ sentAtMs }: Letter, lane: LaneLook | undefined, now
     action: 'retry',
     kick: lane?.paused !== true,
     delaySeconds: Math.min(GREATEST_DELAY_SECONDS, Math.max(LEAST_DELAY_SECONDS, ageSeconds)),
-    announce: lane !== undefined && lane.deadLetterAtMs === undefined,
+    announce: lane === undefined ? ageSeconds < LEAST_DELAY_SECONDS : lane.deadLetterAtMs === undefined,
   };
 }
 

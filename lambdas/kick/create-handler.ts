@@ -40,7 +40,7 @@ export function createKickHandler(
     return lanes.map(({ id }, index) => ({ lane: id, messageId: messageIds[index] ?? '' }));
   }
 
-  async function answer(request: KickRequest, remainingSeconds: number): Promise<KickAnswer> {
+  async function answer(request: KickRequest, remainingSeconds: () => number): Promise<KickAnswer> {
     if (request.kind === 'schedule') {
       const syncs = [...fleet.syncs.values()].filter(({ schedule }) => schedule === request.schedule);
       return { kicks: await send(syncs.flatMap(lanesOfSync), 'schedule') };
@@ -54,7 +54,7 @@ export function createKickHandler(
         source,
         lanes,
         async () => (kicks = await send(lanes, 'manual')),
-        Math.min(waitSeconds, remainingSeconds - RESERVE_SECONDS),
+        Math.min(waitSeconds, Math.max(0, remainingSeconds() - RESERVE_SECONDS)),
       ),
     );
     return { kicks, outcomes };
@@ -62,7 +62,7 @@ export function createKickHandler(
 
   return async (event, context) => {
     try {
-      return await answer(parseKickRequest(event), context.getRemainingTimeInMillis() / 1000);
+      return await answer(parseKickRequest(event), () => context.getRemainingTimeInMillis() / 1000);
     } catch (error) {
       log('error', 'kick.failed', errorFields(error));
       throw functionError(error);

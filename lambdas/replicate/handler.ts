@@ -2,7 +2,7 @@
 import { CONNECTIONS_PER_RUN } from '../../shared/config/concurrency.ts';
 import { readSettings } from '../../shared/config/environment.ts';
 import { loadConfig } from '../../shared/config/load-config.ts';
-import { forgetSecret, resolveUrl } from '../../shared/config/secrets.ts';
+import { forgetUrl, resolveUrl } from '../../shared/config/secrets.ts';
 import { createKickQueue } from '../../shared/queue/kick-queue.ts';
 import { requireQueueUrl } from '../../shared/queue/require-queue-url.ts';
 import { ConnectionCache } from '../../shared/replicate/connection-cache.ts';
@@ -16,7 +16,7 @@ const { fleet } = await loadConfig({ cwd: process.cwd() });
 export const handler = createReplicateHandler({
   fleet,
   resolveUrl,
-  forgetUrl: ({ url }) => forgetSecret(url),
+  forgetUrl,
   queue: createKickQueue({ queueUrl: requireQueueUrl(settings.queueUrl) }),
   runLane,
   // One run at a time here, so this bounds what the process has at any database: @see maximumConcurrency.

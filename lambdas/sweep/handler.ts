@@ -2,7 +2,7 @@
 import { purge } from '../../shared/capture/purge.ts';
 import { readSettings } from '../../shared/config/environment.ts';
 import { loadConfig } from '../../shared/config/load-config.ts';
-import { forgetSecret, resolveUrl } from '../../shared/config/secrets.ts';
+import { freshUrl } from '../../shared/config/secrets.ts';
 import { createKickQueue } from '../../shared/queue/kick-queue.ts';
 import { REPLICATE_TIMEOUT_SECONDS } from '../../shared/queue/names.ts';
 import { requireQueueUrl } from '../../shared/queue/require-queue-url.ts';
@@ -19,10 +19,7 @@ const log = powertoolsLog('sweep', settings.logLevel);
 export const handler = createSweepHandler({
   fleet,
   // One connection a minute for each source: a rotated password is noticed at once.
-  resolveUrl: async (database) => {
-    forgetSecret(database.url);
-    return await resolveUrl(database);
-  },
+  resolveUrl: freshUrl,
   queue: createKickQueue({ queueUrl: requireQueueUrl(settings.queueUrl) }),
   log,
   metrics: powertoolsMetrics(fleet.name),

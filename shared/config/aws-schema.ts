@@ -25,13 +25,17 @@ function networkProblem(input: unknown): string | undefined {
   return create === 'nat' || create === 'endpoints' ? undefined : `must be ${NETWORKS}`;
 }
 
-function arn(service: string, what: string) {
-  return judgedText(what, (text) =>
-    new RegExp(`^arn:aws[a-z-]*:${service}:[a-z0-9-]+:\\d{12}:.+$`).test(text)
-      ? undefined
-      : `is no ARN of ${what}; it begins with arn:aws:${service}:`,
+/** @param resource pattern of the ARN's last part */
+function arn(service: string, resource: string, example: string) {
+  const shape = new RegExp(`^arn:aws(-[a-z]+)*:${service}:[a-z0-9-]+:\\d{12}:${resource}$`);
+  return judgedText(`an ARN such as '${example}'`, (text) =>
+    shape.test(text) ? undefined : `is no such ARN; write one such as '${example}'`,
   );
 }
+
+const topicArn = arn('sns', '[\\w-]{1,256}', 'arn:aws:sns:eu-west-1:123456789012:alarms');
+/** An alias does not say which key it stands for, so no right to the key could be granted. */
+const keyArn = arn('kms', 'key/[\\w-]+', 'arn:aws:kms:eu-west-1:123456789012:key/…');
 
 export function lagAlarmProblem(input: unknown): string | undefined {
   return typeof input === 'number' &&
@@ -59,12 +63,12 @@ export const awsSection = section("an object such as { alarmEmail: 'ops@example.
       text === 'fargate' || text === 'none' ? undefined : "must be 'fargate' or 'none'",
     ),
   ),
-  alarmTopicArn: v.optional(arn('sns', 'an SNS topic')),
+  alarmTopicArn: v.optional(topicArn),
   alarmEmail: v.optional(email),
   lagAlarmSeconds: v.optional(judged<number>(lagAlarmProblem)),
   events: v.optional(flag),
   logRetentionDays: v.optional(judged<number>(retentionProblem)),
   tracing: v.optional(flag),
-  kmsKeyArn: v.optional(arn('kms', 'a KMS key')),
+  kmsKeyArn: v.optional(keyArn),
   applyOnDeploy: v.optional(flag),
 });

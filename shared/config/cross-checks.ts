@@ -29,6 +29,7 @@ export function crossProblems(input: unknown): readonly Problem[] {
   const databases = isPlainObject(input['databases']) ? Object.keys(input['databases']) : undefined;
   const syncs = isPlainObject(input['syncs']) ? namesOf(input['syncs']) : [];
   return [
+    ...alarmProblems(input['aws']),
     ...syncs.flatMap((sync) => [
       ...sourceProblems(sync),
       ...(databases === undefined ? [] : unknownDatabases(sync, databases)),
@@ -56,6 +57,17 @@ function namesOf(syncs: Readonly<Record<string, unknown>>): readonly SyncNames[]
       },
     ];
   });
+}
+
+/** Only a topic that the fleet makes is its own to subscribe to. */
+function alarmProblems(aws: unknown): readonly Problem[] {
+  if (!isPlainObject(aws) || aws['alarmEmail'] === undefined || aws['alarmTopicArn'] === undefined) return [];
+  return [
+    {
+      path: 'aws.alarmEmail',
+      text: 'is of no effect beside alarmTopicArn, since only a topic of the fleet’s own is subscribed to; keep one of the two',
+    },
+  ];
 }
 
 function sourceProblems({ path, sources, targets }: SyncNames): readonly Problem[] {

@@ -5,7 +5,7 @@
 import { BucardoError } from '../errors/bucardo-error.ts';
 import { describeReference } from './database-url.ts';
 import { readVariable } from './environment.ts';
-import { withToken } from './iam-login.ts';
+import { forgetTokens, withToken } from './iam-login.ts';
 import { parameterStore } from './parameter-store.ts';
 import { secretsManager } from './secrets-manager.ts';
 import type { Database, IamLogin, ValueRef } from './types.ts';
@@ -14,11 +14,10 @@ import { forget, NotThere, readKept, type Store } from './value-store.ts';
 type SecretRef = Extract<ValueRef, { kind: 'secret' }>;
 
 /**
- * The database's connection URL.
+ * The database's connection URL, from memory if it was asked for in the last minutes.
  * @throws BUC-SECRET-MISSING with the database's name
  */
-export async function resolveUrl(database: Database): Promise<string> {
-  const { name, url, iam } = database;
+export async function resolveUrl({ name, url, iam }: Database): Promise<string> {
   try {
     const text = typeof url === 'string' ? url : await resolveValue(url);
     return iam === undefined ? text : await signed(text, iam);
@@ -27,11 +26,20 @@ export async function resolveUrl(database: Database): Promise<string> {
   }
 }
 
-/** Makes the next `resolveUrl` ask again: after a login was refused, the value may have been rotated. */
-export function forgetSecret(url: Database['url']): void {
-  if (typeof url === 'string') return;
-  if (url.kind === 'secret') forget(secretsManager, url.id);
-  if (url.kind === 'parameter') forget(parameterStore, url.name);
+/** Makes the next `resolveUrl` ask again, unless that was done seconds ago: after a login was refused, the value may have been rotated. */
+export function forgetUrl({ url, iam }: Database): void {
+  if (typeof url !== 'string' && url.kind === 'secret') forget(secretsManager, url.id);
+  if (typeof url !== 'string' && url.kind === 'parameter') forget(parameterStore, url.name);
+  if (iam !== undefined) forgetTokens(iam);
+}
+
+/**
+ * The same as `resolveUrl` for programs that connect rarely, and need not wait until what is kept is too old.
+ * @throws BUC-SECRET-MISSING with the database's name
+ */
+export async function freshUrl(database: Database): Promise<string> {
+  forgetUrl(database);
+  return await resolveUrl(database);
 }
 
 async function resolveValue(reference: ValueRef): Promise<string> {
@@ -59,12 +67,12 @@ async function stored(store: Store, id: string, reference: ValueRef): Promise<st
 async function signed(text: string, login: IamLogin): Promise<string> {
   try {
     return await withToken(text, login);
-  } catch (cause) {
-    const name = cause instanceof Error ? cause.name : 'unknown';
+  } catch (error) {
+    if (!(error instanceof NotThere)) throw error;
     throw new BucardoError('BUC-SECRET-MISSING', {
-      detail: `no token for the login by IAM could be signed: ${name}`,
-      remedy: 'Give the program AWS credentials, and the URL a host name.',
-      cause,
+      detail: `no token for the login by IAM could be signed: ${error.message}`,
+      remedy: 'Give the program AWS credentials and a region, and the URL a host name.',
+      cause: error.cause ?? error,
     });
   }
 }

@@ -19,13 +19,16 @@ export function notThere(reason: string): never {
 /** How long a rotated value may go unnoticed by a lane that has no failed login to tell it. */
 const KEPT_MS = 5 * 60_000;
 
+/** A value as new as this is not asked for again, so that a password that stays wrong does not wear the service out. */
+const NEW_MS = 5_000;
+
 /** Connecting waits for this, and a run has minutes: an endpoint that does not answer must fail soon. */
 const TIMEOUT_MS = 5_000;
 
 interface Kept {
   /** The whole text: several references may name its fields. Shared by callers that ask at the same time. */
   readonly text: Promise<string>;
-  readonly untilMs: number;
+  readonly sinceMs: number;
 }
 
 const kept = new Map<string, Kept>();
@@ -34,8 +37,8 @@ const kept = new Map<string, Kept>();
 export async function readKept(store: Store, id: string): Promise<string> {
   const key = keyOf(store, id);
   const known = kept.get(key);
-  if (known !== undefined && known.untilMs > Date.now()) return await known.text;
-  const entry: Kept = { text: fetchText(store, id), untilMs: Date.now() + KEPT_MS };
+  if (known !== undefined && Date.now() - known.sinceMs < KEPT_MS) return await known.text;
+  const entry: Kept = { text: fetchText(store, id), sinceMs: Date.now() };
   kept.set(key, entry);
   try {
     return await entry.text;
@@ -46,25 +49,36 @@ export async function readKept(store: Store, id: string): Promise<string> {
   }
 }
 
-/** Makes the next `readKept` ask the service again. */
+/** Makes the next `readKept` ask the service again, unless it has just been asked. */
 export function forget(store: Store, id: string): void {
-  kept.delete(keyOf(store, id));
+  const key = keyOf(store, id);
+  const known = kept.get(key);
+  if (known !== undefined && Date.now() - known.sinceMs >= NEW_MS) kept.delete(key);
 }
 
 function keyOf(store: Store, id: string): string {
   return `${store.name} ${id}`;
 }
 
-async function fetchText(store: Store, id: string): Promise<string> {
+async function fetchText({ name, reasons, read }: Store, id: string): Promise<string> {
   try {
-    return await store.read(id, AbortSignal.timeout(TIMEOUT_MS));
+    return await read(id, AbortSignal.timeout(TIMEOUT_MS));
   } catch (error) {
-    if (error instanceof NotThere) throw error;
-    throw new NotThere(reasonOf(store, error), { cause: error });
+    throw asNotThere(name, error, reasons);
   }
 }
 
-function reasonOf({ name: service, reasons }: Store, error: unknown): string {
+/** What the SDK or a service said, in words for people. */
+export function asNotThere(
+  service: string,
+  error: unknown,
+  reasons: Readonly<Record<string, string>> = {},
+): NotThere {
+  if (error instanceof NotThere) return error;
+  return new NotThere(reasonOf(service, error, reasons), { cause: error });
+}
+
+function reasonOf(service: string, error: unknown, reasons: Readonly<Record<string, string>>): string {
   const name = error instanceof Error ? error.name : 'unknown';
   if (error instanceof Error && error.message.startsWith('Region is missing'))
     return 'no AWS region is set (AWS_REGION)';

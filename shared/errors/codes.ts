@@ -172,7 +172,8 @@ export const errorCodes = describe({
   'BUC-NOT-APPLIED': {
     title: 'The source is not prepared for this sync',
     retry: 'later',
-    meaning: 'Delta tables, triggers or the lane’s progress mark are not (all) there.',
+    meaning:
+      'Delta tables, triggers or the lane’s progress mark are not (all) there, or the control tables are of an older version.',
     remedy: 'Run `bucardo apply`.',
   },
   'BUC-LANE-UNKNOWN': {

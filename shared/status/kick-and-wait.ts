@@ -12,7 +12,7 @@ export interface LaneOutcome {
 }
 
 /**
- * Kicks by `send` and waits for every lane, whatever becomes of the others. The time is for all of them together.
+ * Kicks by `send` and waits for every lane, whatever becomes of the others. The time is for sending and all lanes together.
  * @param source of all the lanes
  */
 export async function kickAndWait(
@@ -21,9 +21,9 @@ export async function kickAndWait(
   send: () => Promise<unknown>,
   timeoutSeconds: number,
 ): Promise<readonly LaneOutcome[]> {
+  const endMs = Date.now() + timeoutSeconds * 1000;
   const goal = await readGoal(source);
   await send();
-  const endMs = Date.now() + timeoutSeconds * 1000;
   const outcomes: LaneOutcome[] = [];
   for (const lane of lanes) {
     const leftSeconds = Math.max(0, (endMs - Date.now()) / 1000);

@@ -4,9 +4,15 @@
  */
 import { lanesOf, pickLanes } from '../config/lanes.ts';
 import type { Fleet, Lane } from '../config/types.ts';
+import { BucardoError } from '../errors/bucardo-error.ts';
 import type { KickSender } from '../queue/kick-queue.ts';
 import { pauseLane, resumeLane } from './pause.ts';
-import { type FleetStatus, readFleetStatus, type WithDatabase } from './read-fleet-status.ts';
+import {
+  type FleetStatus,
+  readFleetStatus,
+  type UnknownLane,
+  type WithDatabase,
+} from './read-fleet-status.ts';
 
 export type OperateRequest =
   | { readonly command: 'status' }
@@ -16,6 +22,8 @@ export type OperateRequest =
 /** The lanes that were paused, resumed or kicked. */
 export interface LanesAnswer {
   readonly lanes: readonly string[];
+  /** Lanes of which it could not be told whether they were to be kicked, if there are any. */
+  readonly unknown?: readonly UnknownLane[];
 }
 
 export interface OperateContext {
@@ -24,6 +32,14 @@ export interface OperateContext {
   readonly queue: KickSender;
 }
 
+export async function operate(
+  request: Exclude<OperateRequest, { readonly command: 'status' }>,
+  context: OperateContext,
+): Promise<LanesAnswer>;
+export async function operate(
+  request: OperateRequest,
+  context: OperateContext,
+): Promise<FleetStatus | LanesAnswer>;
 export async function operate(
   request: OperateRequest,
   context: OperateContext,
@@ -67,14 +83,26 @@ async function redrive(
   { sync, to }: { readonly sync?: string | undefined; readonly to?: string | undefined },
   { fleet, withDatabase, queue }: OperateContext,
 ): Promise<LanesAnswer> {
-  const wanted = sync === undefined ? lanesOf(fleet) : pickLanes(fleet, sync, to);
-  const { lanes } = await readFleetStatus(fleet, withDatabase);
+  const wanted = sync === undefined ? lanesTo(fleet, to) : pickLanes(fleet, sync, to);
+  const { lanes, unknown } = await readFleetStatus(fleet, withDatabase);
   const dead = new Set(
     lanes.filter(({ deadLetterSecondsAgo }) => deadLetterSecondsAgo !== undefined).map(({ lane }) => lane),
   );
   const kicked = wanted.filter(({ id }) => dead.has(id));
   await queue.send(kicked.map(({ id }) => ({ lane: id, reason: 'retry' })));
-  return named(kicked);
+  const hidden = unknown.filter(({ lane }) => wanted.some(({ id }) => id === lane));
+  return hidden.length === 0 ? named(kicked) : { ...named(kicked), unknown: hidden };
+}
+
+/** All lanes, or those to a target. @throws BUC-LANE-UNKNOWN if there is none */
+function lanesTo(fleet: Fleet, target: string | undefined): readonly Lane[] {
+  const lanes = lanesOf(fleet);
+  if (target === undefined) return lanes;
+  const wanted = lanes.filter(({ destination }) => destination === target);
+  if (wanted.length === 0) {
+    throw new BucardoError('BUC-LANE-UNKNOWN', { database: target, detail: 'no sync has this target' });
+  }
+  return wanted;
 }
 
 function named(lanes: readonly Lane[]): LanesAnswer {

@@ -1,5 +1,6 @@
 /** Waiting until a lane has brought over everything that was committed at some moment. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { asNotApplied } from '../capture/not-applied.ts';
 import type { Lane } from '../config/types.ts';
 import { BucardoError } from '../errors/bucardo-error.ts';
 import type { Connection } from '../postgres/connection.ts';
@@ -65,21 +66,27 @@ interface Look {
   readonly deltaNames: readonly string[];
 }
 
+/** $1 sync, $2 destination, $3 since when failures count. One row if the lane is registered; takes no locks. */
+const READ_LANE = `
+  select p.mark::text as mark,
+    (select s.error_detail from bucardo.lane_status s
+     where (s.sync, s.destination) = ($1, $2) and s.error_at > $3::timestamptz) as error,
+    (select min(h.error_detail) from bucardo.held_relation h where (h.sync, h.destination) = ($1, $2)) as held,
+    exists (select from bucardo.copy c where (c.sync, c.destination) = ($1, $2)) as copying,
+    exists (select from bucardo.rejected_row j where (j.sync, j.destination) = ($1, $2)) as parked,
+    exists (select from bucardo.lane_status s
+            where (s.sync, s.destination) = ($1, $2) and s.paused_at is not null) as paused,
+    array(select r.delta_name from bucardo.sync_relation sr join bucardo.relation r using (schema_name, table_name)
+          where sr.sync = $1) as "deltaNames"
+  from bucardo.progress p where (p.sync, p.destination) = ($1, $2)`;
+
 async function readLane(source: Connection, { sync, destination }: Lane, { at }: Goal): Promise<Look> {
-  const [look] = await source.rows<Look>(
-    `select p.mark::text as mark,
-       (select s.error_detail from bucardo.lane_status s
-        where (s.sync, s.destination) = ($1, $2) and s.error_at > $3::timestamptz) as error,
-       (select min(h.error_detail) from bucardo.held_relation h where (h.sync, h.destination) = ($1, $2)) as held,
-       exists (select from bucardo.copy c where (c.sync, c.destination) = ($1, $2)) as copying,
-       exists (select from bucardo.rejected_row j where (j.sync, j.destination) = ($1, $2)) as parked,
-       exists (select from bucardo.lane_status s
-               where (s.sync, s.destination) = ($1, $2) and s.paused_at is not null) as paused,
-       array(select r.delta_name from bucardo.sync_relation sr join bucardo.relation r using (schema_name, table_name)
-             where sr.sync = $1) as "deltaNames"
-     from bucardo.progress p where (p.sync, p.destination) = ($1, $2)`,
-    [sync, destination, at],
-  );
+  let look: Look | undefined;
+  try {
+    [look] = await source.rows<Look>(READ_LANE, [sync, destination, at]);
+  } catch (error) {
+    throw asNotApplied(error, { sync, database: source.database });
+  }
   if (look === undefined) throw new BucardoError('BUC-NOT-APPLIED', { sync, database: source.database });
   return look;
 }

@@ -1,5 +1,5 @@
 /** A connection to a database of the fleet, for programs that look now and then and keep none. */
-import { forgetSecret, resolveUrl } from '../config/secrets.ts';
+import { freshUrl, resolveUrl } from '../config/secrets.ts';
 import type { Fleet } from '../config/types.ts';
 import { asBucardoError, BucardoError } from '../errors/bucardo-error.ts';
 import { type Connection, withConnection } from '../postgres/connection.ts';
@@ -15,15 +15,14 @@ export function withFleetDatabase(fleet: Fleet, purpose: string): WithDatabase {
         detail: `the configuration has: ${[...fleet.databases.keys()].join(', ')}`,
       });
     }
-    const attempt = async (): Promise<Result> =>
-      await withConnection({ database: name, url: await resolveUrl(database), purpose }, body);
+    const attempt = async (url: string): Promise<Result> =>
+      await withConnection({ database: name, url, purpose }, body);
     try {
-      return await attempt();
+      return await attempt(await resolveUrl(database));
     } catch (error) {
       if (asBucardoError(error).code !== 'BUC-DB-AUTH') throw error;
       // The password may have been rotated since it was read. A login is refused before anything is done.
-      forgetSecret(database.url);
-      return await attempt();
+      return await attempt(await freshUrl(database));
     }
   };
 }

@@ -48,9 +48,15 @@ test('the recipe has two stages of pinned images, runs without a shell and not a
   const instructions = instructionsOf(folder);
   const images = instructions
     .filter(({ name }) => name === 'FROM')
-    .map(({ rest }) => rest.split(' ')[0] ?? '');
+    .map(({ rest }) => rest.split(' ').find((word) => !word.startsWith('--')) ?? '');
   expect(images).toHaveLength(2);
   for (const image of images) expect(image).toMatch(/^[\w./-]+:(?!latest$)[\w.-]+$/);
+  // What is run while the image is built must not need an emulator of the image's processor.
+  const stages = instructions.map(({ name, rest }) => (name === 'FROM' ? rest : ''));
+  for (const [index, { name }] of instructions.entries()) {
+    if (name !== 'RUN') continue;
+    expect(stages.slice(0, index).findLast((stage) => stage !== '')).toMatch(/^--platform=\$BUILDPLATFORM /);
+  }
   const last = instructions.slice(instructions.findLastIndex(({ name }) => name === 'FROM'));
   const of = (wanted: string) => last.find(({ name }) => name === wanted)?.rest ?? '';
   expect(of('USER')).toMatch(/^[1-9]\d*:[1-9]\d*$/);
@@ -114,7 +120,10 @@ test('its check and its program run with nothing but Node, and a change becomes 
   await waitFor(async () => (await queue.depth()).visible === 2, 10_000, 'the kick for the change');
   queue.close();
   const ended = new Promise((resolve) => child.once('exit', resolve));
+  const stoppedAtMs = performance.now();
   child.kill('SIGTERM');
   expect(await ended).toBe(0);
+  // Half of the service's stop timeout.
+  expect(performance.now() - stoppedAtMs).toBeLessThan(5_000);
   expect(health()).toBe(false);
 });

@@ -195,6 +195,47 @@ describe('status', () => {
   });
 });
 
+describe('pause, resume and redrive', () => {
+  it('keep a lane waiting, let it go on, and try what has a dead letter', async () => {
+    await bucardo.run('apply');
+    expect(await bucardo.run('pause', 'orders', '--to', 'reports')).toMatchObject({
+      status: 0,
+      out: 'orders/reports paused\n',
+    });
+    const dev = await bucardo.start('ready', 'dev');
+    await inShop(`insert into customer values (1, 'x')`);
+    expect(await bucardo.run('kick', 'orders', '--wait')).toMatchObject({
+      status: 1,
+      err: expect.stringContaining('bucardo resume orders') as string,
+    });
+    const text = (await bucardo.run('status')).out;
+    expect(text).toMatch(/orders\/reports +paused +1/);
+    expect(text).toContain('bucardo resume orders --to reports');
+    expect(await customers(reports)).toEqual([]);
+    expect((await bucardo.run('resume', 'orders', '--json')).out).toBe('{"lanes":["orders/reports"]}\n');
+    await waitFor(customersAreEqual);
+    expect((await bucardo.run('redrive')).out).toBe('no lane has a dead letter\n');
+
+    await inShop('update bucardo.lane_status set dead_letter_at = clock_timestamp(), failures = 1');
+    expect((await bucardo.run('status')).out).toContain('bucardo redrive orders --to reports');
+    expect((await bucardo.run('redrive')).out).toBe('orders/reports kicked\n');
+    await waitFor(async () => (await bucardo.run('redrive')).out === 'no lane has a dead letter\n');
+    await dev.stop('SIGTERM');
+  });
+
+  it('say that a source wants apply, and name the syncs that there are', async () => {
+    expect(await bucardo.run('pause', 'orders')).toMatchObject({
+      status: 1,
+      err: expect.stringContaining('BUC-NOT-APPLIED') as string,
+    });
+    expect(await bucardo.run('pause', 'nothing')).toMatchObject({
+      status: 1,
+      err: expect.stringContaining('BUC-LANE-UNKNOWN') as string,
+    });
+    expect((await bucardo.run('pause')).status).toBe(2);
+  });
+});
+
 describe('copy', () => {
   it('makes a table equal whatever the target had, and reports each table', async () => {
     await inShop(`insert into customer select i, 'x' from generate_series(1, 2000) i`);

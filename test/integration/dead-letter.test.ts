@@ -5,6 +5,7 @@ import type { Announcement } from '../../lambdas/dead-letter/announce.ts';
 import { createDeadLetterHandler } from '../../lambdas/dead-letter/create-handler.ts';
 import { createKickHandler } from '../../lambdas/kick/create-handler.ts';
 import { createOperateHandler } from '../../lambdas/operate/create-handler.ts';
+import { BucardoError } from '../../shared/errors/bucardo-error.ts';
 import { withConnection } from '../../shared/postgres/connection.ts';
 import type { Kick } from '../../shared/queue/kick.ts';
 import type { FleetStatus, WithDatabase } from '../../shared/status/read-fleet-status.ts';
@@ -17,6 +18,7 @@ let kicks: Kick[];
 let written: Kick[];
 let hidden: number[];
 let announced: Announcement[];
+let measured: (string | undefined)[];
 let events: LogEvent[];
 
 beforeEach(() => {
@@ -24,6 +26,7 @@ beforeEach(() => {
   written = [];
   hidden = [];
   announced = [];
+  measured = [];
   events = [];
 });
 
@@ -46,12 +49,13 @@ async function handle(
     body = JSON.stringify({ version: 1, lane: lane.lane.id, reason: 'change' }),
     ageMs = 0,
     url = lane.sourceUrl,
+    broken = false,
   } = {},
 ): Promise<boolean> {
   const now = Date.now();
   const handler = createDeadLetterHandler({
     fleet: lane.fleet,
-    queue,
+    queue: broken ? { send: () => Promise.reject(new BucardoError('BUC-QUEUE-FAILED')) } : queue,
     letters: {
       send: async (sent) => void written.push(...sent),
       hideMessage: async (_handle, seconds) => {
@@ -62,7 +66,7 @@ async function handle(
     withDatabase: withSource(lane, url),
     announce: async (announcement) => void announced.push(announcement),
     log,
-    metrics: { deadLetter: () => {} },
+    metrics: { deadLetter: ({ sync }) => void measured.push(sync) },
     now: () => now,
   });
   const record = {
@@ -106,6 +110,16 @@ test('a letter of a failing lane is recorded, told once, tried again, and stays'
   expect(await handle(lane, { ageMs: 10 * MINUTE_MS })).toBe(false);
   expect(hidden).toEqual([60, 600]);
   expect(announced).toHaveLength(1);
+  expect(measured).toEqual(['orders']);
+});
+
+test('people are told even if the queue takes nothing then, and the letter stays', async () => {
+  const lane = await failingLane();
+  expect(await handle(lane, { broken: true })).toBe(false);
+  expect(announced).toHaveLength(1);
+  expect(await handle(lane, { ageMs: MINUTE_MS })).toBe(false);
+  expect(kicks).toHaveLength(1);
+  expect(announced).toHaveLength(1);
 });
 
 test('the letter goes when a run went well, and so do all others of the lane', async () => {
@@ -133,6 +147,7 @@ test('a source that is away changes nothing but that nothing is recorded', async
   expect(kicks).toEqual([{ lane: 'orders/reports', reason: 'retry' }]);
   expect(hidden).toEqual([60]);
   expect(events.map(({ event }) => event)).toEqual(['dead-letter.source.failed', 'dead-letter.waiting']);
+  expect(announced).toMatchObject([{ lane: 'orders/reports', code: 'BUC-DB-UNREACHABLE' }]);
 });
 
 test.each([
@@ -144,7 +159,9 @@ test.each([
   expect(events).toMatchObject([
     { level: 'error', event: 'dead-letter.discarded', fields: { messageId: 'letter' } },
   ]);
-  expect(JSON.stringify(events)).not.toContain('hunter2');
+  expect(measured).toEqual([undefined]);
+  expect(announced).toMatchObject([{ fleet: 'test', lane: undefined, nextTrySeconds: undefined }]);
+  expect(JSON.stringify([events, announced])).not.toContain('hunter2');
   expect(kicks).toEqual([]);
 });
 
@@ -193,7 +210,21 @@ test('redrive kicks the lanes that have dead letters, and only these', async () 
     `update bucardo.lane_status set dead_letter_at = now() where destination = 'reports_2'`,
   );
   expect(await operate({ command: 'redrive' })).toEqual({ lanes: ['orders/reports_2'] });
+  expect(await operate({ command: 'redrive', to: 'reports' })).toEqual({ lanes: [] });
   expect(kicks).toEqual([{ lane: 'orders/reports_2', reason: 'retry' }]);
+  await expect(operate({ command: 'redrive', to: 'none' })).rejects.toMatchObject({
+    name: 'BUC-LANE-UNKNOWN',
+  });
+});
+
+test('redrive names the lanes of which nobody can say whether they have dead letters', async () => {
+  const lane = await createLaneFixture({ schema: TABLE, targets: 2 });
+  const withDatabase = withSource(lane, 'postgres://127.0.0.1:1/none');
+  const operate = createOperateHandler({ fleet: lane.fleet, queue, withDatabase, log });
+  expect(await operate({ command: 'redrive', sync: 'orders', to: 'reports' })).toMatchObject({
+    lanes: [],
+    unknown: [{ lane: 'orders/reports' }],
+  });
 });
 
 test('the kick function answers with message ids, and with the outcome if it waits', async () => {
@@ -222,6 +253,29 @@ test('the kick function answers with message ids, and with the outcome if it wai
 test('a source of version 1 says that it wants apply, and loses nothing by it', async () => {
   const lane = await createLaneFixture({ schema: TABLE });
   await lane.source.script(`insert into item values (1, 'a')`);
+  await lane.run();
+  await lane.source.script(`insert into item values (2, 'b')`);
+  // The only difference between the versions.
+  await lane.source.script(`alter table bucardo.lane_status drop column paused_at, drop column dead_letter_at;
+    update bucardo.origin set schema_version = 1`);
+  const known = async () => ({
+    progress: await lane.source.rows('select * from bucardo.progress'),
+    deltas: await lane.source.rows('select * from bucardo.delta_public_item'),
+    status: await lane.source.rows('select sync, destination, total_rows from bucardo.lane_status'),
+  });
+  const before = await known();
+  const notApplied = { name: 'BUC-NOT-APPLIED', message: expect.stringContaining('bucardo apply') as string };
+  const operate = createOperateHandler({ fleet: lane.fleet, queue, withDatabase: withSource(lane), log });
+  const kick = createKickHandler({ fleet: lane.fleet, queue, withDatabase: withSource(lane), log });
+  await expect(operate({ command: 'pause', sync: 'orders' })).rejects.toMatchObject(notApplied);
+  expect(await operate({ command: 'status' })).toMatchObject({
+    unknown: [{ lane: 'orders/reports', problem: expect.stringContaining('bucardo apply') as string }],
+  });
+  expect(
+    await kick({ sync: 'orders', wait: true }, { getRemainingTimeInMillis: () => 60_000 }),
+  ).toMatchObject({ outcomes: [{ done: false, error: { code: 'BUC-NOT-APPLIED' } }] });
+  await lane.apply();
+  expect(await known()).toEqual(before);
   await lane.source.script(`alter table bucardo.lane_status drop column paused_at, drop column dead_letter_at;
     update bucardo.origin set schema_version = 1`);
   await expect(lane.run()).rejects.toMatchObject({ code: 'BUC-NOT-APPLIED' });

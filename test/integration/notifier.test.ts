@@ -443,7 +443,7 @@ describe('stopping', () => {
   test('leaves the source disarmed and no connection behind', async () => {
     const database = await shop();
     const notifier = await start({ shop: database.url }, SHOP, newQueue());
-    expect(await flagOf(database)).toBe(1);
+    await waitFor(async () => (await flagOf(database)) === 1);
     await notifier.stop();
     expect(await flagOf(database)).toBe(0);
     expect(notifier.health().sources['shop']?.state).toBe('stopped');
@@ -478,7 +478,8 @@ describe('stopping', () => {
   test('a flag that somebody else disarmed is armed again by the heartbeat, and what was missed is kicked for', async () => {
     const database = await shop();
     const queue = newQueue();
-    await start({ shop: database.url }, SHOP, queue, { timing: { heartbeatMs: 200 } });
+    const notifier = await start({ shop: database.url }, SHOP, queue, { timing: { heartbeatMs: 200 } });
+    await idle(notifier);
     queue.forget();
     await inDatabase(database, (db) =>
       db.script(`select setval('bucardo.wake', 0); insert into orders values (1)`),

@@ -32,22 +32,33 @@ function lanes(count: number) {
 }
 
 async function receivedLanes(): Promise<string[]> {
+  return [...(await receive()).values()].sort();
+}
+
+/** The lanes of the messages with these ids, in their order. */
+async function receivedLaneOf(messageIds: readonly string[]): Promise<(string | undefined)[]> {
+  const found = await receive();
+  return messageIds.map((id) => found.get(id));
+}
+
+/** Everything that can be received: lanes by message id. */
+async function receive(): Promise<ReadonlyMap<string, string>> {
   const client = createSqsClient({
     queueUrl: sqs.kicks.url,
     endpoint: sqs.endpoint,
     requestTimeoutMs: 5_000,
     maxAttempts: 1,
   });
-  const found: string[] = [];
+  const found = new Map<string, string>();
   for (;;) {
     const { Messages = [] } = await client.send(
       new ReceiveMessageCommand({ QueueUrl: sqs.kicks.url, MaxNumberOfMessages: 10, WaitTimeSeconds: 0 }),
     );
     if (Messages.length === 0) break;
-    found.push(...Messages.map(({ Body = '' }) => parseKick(Body).lane));
+    for (const { MessageId = '', Body = '' } of Messages) found.set(MessageId, parseKick(Body).lane);
   }
   client.destroy();
-  return found.sort();
+  return found;
 }
 
 describe('sending kicks', () => {
@@ -79,6 +90,14 @@ describe('sending kicks', () => {
     await queue.send(lanes(7));
     expect(proxy.actions).toHaveLength(3);
     expect(await receivedLanes()).toEqual(lanes(7).map(({ lane }) => lane));
+  });
+
+  it('gives the message ids in the order of the kicks, whichever attempt took them', async () => {
+    proxy.faults.push({ kind: 'accept only', positions: [1, 3, 8], senderFault: false });
+    const kicks = lanes(13);
+    const ids = await queue.send(kicks);
+    expect(new Set(ids).size).toBe(13);
+    expect(await receivedLaneOf(ids)).toEqual(kicks.map(({ lane }) => lane));
   });
 
   it('does not double a kick whose acceptance was lost on the way back', async () => {

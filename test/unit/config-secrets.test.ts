@@ -4,7 +4,7 @@
  */
 import { createServer, type Server } from 'node:http';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { forgetSecret, resolveUrl } from '../../shared/config/secrets.ts';
+import { freshUrl, resolveUrl } from '../../shared/config/secrets.ts';
 import type { Database, ValueRef } from '../../shared/config/types.ts';
 import { env, secret } from '../../shared/config/value-refs.ts';
 import { BucardoError } from '../../shared/errors/bucardo-error.ts';
@@ -111,14 +111,18 @@ test('a secret is read once for all who ask, also at the same time and for other
   expect(reads).toBe(1);
 });
 
-test('a rotated secret is read again when it was forgotten', async () => {
+test('a rotated secret is read again when it is asked for anew, and not more than every few seconds', async () => {
   const name = freshName();
   secrets = { [name]: 'postgres://old/d' };
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() });
   expect(await resolveUrl(database(secret(name)))).toBe('postgres://old/d');
   secrets = { [name]: 'postgres://new/d' };
   expect(await resolveUrl(database(secret(name)))).toBe('postgres://old/d');
-  forgetSecret(secret(name));
-  expect(await resolveUrl(database(secret(name)))).toBe('postgres://new/d');
+  expect(await freshUrl(database(secret(name)))).toBe('postgres://old/d');
+  vi.setSystemTime(Date.now() + 5_001);
+  expect(await resolveUrl(database(secret(name)))).toBe('postgres://old/d');
+  expect(await freshUrl(database(secret(name)))).toBe('postgres://new/d');
+  expect(reads).toBe(2);
 });
 
 test('a rotated secret is noticed after five minutes at the latest', async () => {

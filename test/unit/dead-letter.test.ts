@@ -37,14 +37,17 @@ test('tries come after as long as the letter is old, from a minute to a quarter 
   expect(delays).toEqual([60, 60, 60, 90, 240, 899, 900, 900]);
 });
 
-test('people are told once of a lane, and not of one whose source says nothing', () => {
-  const announced = (lane: LaneLook | undefined) => {
-    const plan = planLetter({ sentAtMs: SENT }, lane, SENT);
+test('people are told once of a lane, also of one whose source says nothing', () => {
+  const announced = (lane: LaneLook | undefined, ageSeconds = 0) => {
+    const plan = planLetter({ sentAtMs: SENT }, lane, SENT + ageSeconds * 1000);
     return plan.action === 'retry' && plan.announce;
   };
   expect(announced(FAILING)).toBe(true);
+  expect(announced(FAILING, 600)).toBe(true);
   expect(announced(RECORDED)).toBe(false);
-  expect(announced(undefined)).toBe(false);
+  expect(announced(undefined)).toBe(true);
+  // The earliest second try: the letter was hidden for the shortest delay.
+  expect(announced(undefined, 60)).toBe(false);
 });
 
 test('a paused lane is not kicked, and its letter stays', () => {

@@ -18,8 +18,8 @@ function situation(change: Partial<LaneSituation> = {}): LaneSituation {
   };
 }
 
-function plan(change: Partial<LaneSituation>): string {
-  const decision = planSweep(situation(change), NOW_MS);
+function plan(change: Partial<LaneSituation>, scheduleGraceSeconds?: number): string {
+  const decision = planSweep(situation(change), NOW_MS, scheduleGraceSeconds);
   return decision.action === 'kick' ? decision.reason : decision.action;
 }
 
@@ -53,6 +53,31 @@ describe('a lane with a schedule', () => {
       'schedule',
     );
   });
+});
+
+describe('a schedule that others kick', () => {
+  it('is made up for when it is overdue by the grace, and not before', () => {
+    const rate = (runStartedSecondsAgo: number) =>
+      plan({ schedule: 'rate(5 minutes)', runStartedSecondsAgo, autokick: false }, 90);
+    expect(rate(300)).toBe('leave');
+    expect(rate(379)).toBe('leave');
+    expect(rate(380)).toBe('schedule');
+    const clock = (runStartedSecondsAgo: number) =>
+      plan({ schedule: 'cron(59 11 * * ? *)', runStartedSecondsAgo }, 90);
+    expect(clock(100)).toBe('schedule');
+    expect(plan({ schedule: 'cron(0 12 * * ? *)', runStartedSecondsAgo: 100 }, 90)).toBe('look');
+  });
+
+  it('is kicked at once when the lane has never run', () => {
+    expect(plan({ schedule: 'rate(1 day)', runStartedSecondsAgo: undefined }, 90)).toBe('schedule');
+  });
+});
+
+it('a paused lane is left alone, whatever is due', () => {
+  const due = { schedule: 'rate(1 minute)', runStartedSecondsAgo: undefined, copyUnfinished: true } as const;
+  expect(plan({ ...due, paused: true })).toBe('leave');
+  expect(plan({ ...due, heldDueForSeconds: 5, paused: true })).toBe('leave');
+  expect(plan({ failures: 3, retryDueForSeconds: 1_000, paused: true })).toBe('leave');
 });
 
 describe('a failing lane', () => {
