@@ -4,8 +4,6 @@ import { join } from 'node:path';
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation';
 import { ACCOUNT, CREDENTIALS, environmentFor, REGION } from './aws-environment.ts';
 
-export { awsEnvironment } from './aws-environment.ts';
-
 const ROOT = join(import.meta.dirname, '..');
 
 export interface FleetOptions {

@@ -10,13 +10,8 @@ import {
   PutSecretValueCommand,
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
-import {
-  awsEnvironment,
-  bootstrap,
-  deployFleet,
-  destroyFleet,
-  stackOutputs,
-} from '../../localstack/fleet.ts';
+import { CREDENTIALS, environmentFor, REGION } from '../../localstack/aws-environment.ts';
+import { bootstrap, deployFleet, destroyFleet, stackOutputs } from '../../localstack/fleet.ts';
 import { type LocalStack, startLocalStack } from '../../localstack/server.ts';
 import { type PostgresServer, startPostgres } from '../../shared/local/postgres-server.ts';
 import { withConnection } from '../../shared/postgres/connection.ts';
@@ -32,10 +27,7 @@ const TABLES = `
   create table public.orders (id int primary key, item text not null);
   create table public.visits (id int primary key, page text not null);`;
 
-export const CLIENT = {
-  region: 'us-east-1',
-  credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
-} as const;
+export const CLIENT = { region: REGION, credentials: CREDENTIALS } as const;
 
 export interface Outcome {
   readonly status: number;
@@ -170,7 +162,7 @@ export class DeployedFleet {
   }
 
   environment(more: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
-    return { ...process.env, ...awsEnvironment(this.endpoint), ...more };
+    return { ...environmentFor(this.endpoint), ...more };
   }
 
   async run(name: keyof DeployedFleet['servers'], sql: string): Promise<void> {

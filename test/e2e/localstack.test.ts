@@ -134,11 +134,13 @@ test('a configuration that changes while changes flow loses nothing', async () =
       );
     }
   })();
-  await fleet.deploy();
-  stopping.abort();
-  await writer;
-  // It says that it is ready once the source is quiet.
-  await fleet.startNotifier();
+  try {
+    await fleet.deploy();
+    await fleet.startNotifier();
+  } finally {
+    stopping.abort();
+    await writer;
+  }
   await waitFor(() => fleet.isEqual('orders', 'reports', 'archive'), A_MINUTE_AND_MORE_MS, 'the orders');
   await waitFor(() => fleet.isEqual('items', 'archive'), A_MINUTE_AND_MORE_MS, 'the new sync');
 });

@@ -27,9 +27,13 @@ export function writeConfig(text: string): string {
   return file;
 }
 
+const folders: string[] = [];
+process.once('exit', () => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+
+/** Gone when the process ends. */
 export function temporaryFolder(prefix: string): string {
   const folder = mkdtempSync(join(tmpdir(), prefix));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  folders.push(folder);
   return folder;
 }
 
@@ -64,10 +68,12 @@ export function synthesise(config: string, options: SynthesiseOptions = {}): Syn
 
 interface SynthesiseOptions extends StackProps {
   readonly fleetName?: string;
+  /** What was looked up in the account before, as in cdk.context.json. */
+  readonly lookedUp?: Readonly<Record<string, unknown>>;
 }
 
-function make(config: string, { fleetName, ...props }: SynthesiseOptions): Synthesised {
-  const app = new App({ context: cdkContext(), outdir: temporaryFolder('bucardo-cdk-') });
+function make(config: string, { fleetName, lookedUp, ...props }: SynthesiseOptions): Synthesised {
+  const app = new App({ context: { ...cdkContext(), ...lookedUp }, outdir: temporaryFolder('bucardo-cdk-') });
   const stack = new BucardoFleetStack(app, fleetName ?? 'bucardo', {
     configFile: writeConfig(config),
     ...(fleetName === undefined ? {} : { fleetName }),
@@ -75,6 +81,14 @@ function make(config: string, { fleetName, ...props }: SynthesiseOptions): Synth
   });
   const template = Template.fromStack(stack);
   return { app, stack, template, json: template.toJSON() as unknown as CloudFormationTemplate };
+}
+
+/** What the CDK tells people about an app: errors, warnings, notes. */
+export function messagesOf({ app }: Synthesised): string {
+  return app
+    .synth()
+    .stacks.flatMap(({ messages }) => messages.map(({ entry }) => JSON.stringify(entry.data)))
+    .join('\n');
 }
 
 /** Resources of a type, by logical id. */
