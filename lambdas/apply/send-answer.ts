@@ -16,10 +16,14 @@ const PAUSE_MS = 1_000;
 /** CloudFormation refuses answers over 4 KiB. */
 const LONGEST_REASON = 2_000;
 
-/** @throws BUC-UNEXPECTED if CloudFormation's address takes no answer; the address itself is a secret and not named */
+/**
+ * @param pauseMs before the second attempt; before later ones it is a multiple. Shorter in tests
+ * @throws BUC-UNEXPECTED if CloudFormation's address takes no answer; the address itself is a secret and not named
+ */
 export async function sendAnswer(
   event: CloudFormationCustomResourceEvent,
   answer: CustomResourceAnswer,
+  pauseMs = PAUSE_MS,
 ): Promise<void> {
   const body = JSON.stringify({
     Status: answer.status,
@@ -35,7 +39,7 @@ export async function sendAnswer(
     if (attempt === ATTEMPTS) {
       throw new BucardoError('BUC-UNEXPECTED', { detail: 'CloudFormation did not take the answer' });
     }
-    await sleep(PAUSE_MS * attempt);
+    await sleep(pauseMs * attempt);
   }
 }
 
