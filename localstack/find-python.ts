@@ -11,7 +11,7 @@ export function findPython(): string {
     if (found !== undefined) return found;
   }
   throw new Error(
-    'LocalStack without Docker needs Python 3.13. It is not on the PATH, not under ~/.pyenv/versions, and uv knows none. ' +
+    'LocalStack without Docker needs Python 3.13. It is not on the PATH, and neither pyenv nor uv has one. ' +
       "Install it (`pyenv install 3.13`, `uv python install 3.13`, or your system's package), or start a Docker engine.",
   );
 }
@@ -22,7 +22,7 @@ function onPath(): readonly string[] {
 
 /** Its command on the PATH works only for the version that is switched on. */
 function underPyenv(): readonly string[] {
-  const versions = join(homedir(), '.pyenv', 'versions');
+  const versions = join(process.env['PYENV_ROOT'] ?? join(homedir(), '.pyenv'), 'versions');
   if (!existsSync(versions)) return [];
   return readdirSync(versions)
     .filter((name) => name.startsWith('3.13.'))
