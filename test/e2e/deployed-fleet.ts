@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { GetQueueAttributesCommand, SetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import {
@@ -10,12 +10,13 @@ import {
   PutSecretValueCommand,
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
-import { CREDENTIALS, environmentFor, REGION } from '../../localstack/aws-environment.ts';
+import { environmentFor } from '../../localstack/aws-environment.ts';
 import { bootstrap, deployFleet, destroyFleet, stackOutputs } from '../../localstack/fleet.ts';
 import { type LocalStack, startLocalStack } from '../../localstack/server.ts';
 import { type PostgresServer, startPostgres } from '../../shared/local/postgres-server.ts';
 import { withConnection } from '../../shared/postgres/connection.ts';
 import { waitFor } from '../support/wait-for.ts';
+import { CLIENT } from './traces.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 export const FLEET = 'e2e';
@@ -27,8 +28,6 @@ const TABLES = `
   create table public.orders (id int primary key, item text not null);
   create table public.visits (id int primary key, page text not null);`;
 
-export const CLIENT = { region: REGION, credentials: CREDENTIALS } as const;
-
 export interface Outcome {
   readonly status: number;
   readonly out: string;
@@ -39,6 +38,8 @@ export class DeployedFleet {
   readonly folder: string;
   readonly localStack: LocalStack;
   readonly servers: Readonly<Record<'shop' | 'reports' | 'archive', PostgresServer>>;
+  /** What commands and notifiers have written so far. */
+  said = '';
   #notifier: ChildProcess | undefined;
 
   private constructor(folder: string, localStack: LocalStack, servers: DeployedFleet['servers']) {
@@ -95,6 +96,7 @@ export class DeployedFleet {
       this.configFile,
       `import { defineConfig, secret } from ${entry};
        export default defineConfig({
+         fleet: '${FLEET}',
          databases: {
            shop: { engine: 'postgres', url: secret('e2e/shop') },
            reports: { engine: 'postgres', url: secret('e2e/reports') },
@@ -117,11 +119,11 @@ export class DeployedFleet {
     });
   }
 
-  async destroy(): Promise<void> {
+  async destroy(fleetName = FLEET): Promise<void> {
     await destroyFleet({
       endpoint: this.endpoint,
       configFile: this.configFile,
-      fleetName: FLEET,
+      fleetName,
       outDir: this.outDir,
     });
   }
@@ -137,10 +139,11 @@ export class DeployedFleet {
     const child = spawn(
       process.execPath,
       [join(ROOT, 'cli/main.ts'), '--config', this.configFile, 'notifier'],
-      { env: this.environment({ BUCARDO_QUEUE_URL: KickQueueUrl }), stdio: ['ignore', 'pipe', 'ignore'] },
+      { env: this.environment({ BUCARDO_QUEUE_URL: KickQueueUrl }), stdio: ['ignore', 'pipe', 'pipe'] },
     );
     let ready = false;
     child.stdout.on('data', () => (ready = true));
+    child.stderr.on('data', (chunk: Buffer) => (this.said += chunk.toString()));
     this.#notifier = child;
     await waitFor(() => ready || child.exitCode !== null, 30_000, 'the notifier');
     await end(before);
@@ -148,17 +151,42 @@ export class DeployedFleet {
 
   /** The `bucardo` command, as somebody runs it who is signed in to AWS. */
   async bucardo(...args: readonly string[]): Promise<Outcome> {
-    const command = [join(ROOT, 'cli/main.ts'), '--config', this.configFile, '--stack', FLEET, ...args];
-    try {
-      const { stdout, stderr } = await promisify(execFile)(process.execPath, command, {
-        env: this.environment(),
-        maxBuffer: 2 ** 26,
-      });
-      return { status: 0, out: stdout, err: stderr };
-    } catch (error) {
-      const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
-      return { status: code, out: stdout, err: stderr };
-    }
+    return await this.#execute(process.execPath, [
+      join(ROOT, 'cli/main.ts'),
+      '--config',
+      this.configFile,
+      ...args,
+    ]);
+  }
+
+  /** A command as it is written in a document, but that it has this fleet's configuration and asks nothing. */
+  async shell(command: string): Promise<Outcome> {
+    const [, program = '', rest = ''] = /^npx (bucardo|cdk \w+)(.*)$/.exec(command) ?? [];
+    const config = rest.replace(/ -c config=\S+/, '');
+    const full =
+      program === 'bucardo'
+        ? `npx bucardo --config '${this.configFile}'${rest}`
+        : `npx ${program}${config} -c config='${this.configFile}' --output '${this.outDir}' --require-approval never`;
+    return await this.#execute('bash', ['-c', full]);
+  }
+
+  async #execute(command: string, args: readonly string[]): Promise<Outcome> {
+    const execution = promisify(execFile)(command, args, {
+      cwd: ROOT,
+      env: this.environment({
+        PATH: [dirname(process.execPath), process.env['PATH'] ?? ''].join(delimiter),
+      }),
+      maxBuffer: 2 ** 26,
+    });
+    const outcome = await execution.then(
+      ({ stdout, stderr }) => ({ status: 0, out: stdout, err: stderr }),
+      (error: unknown) => {
+        const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+        return { status: code, out: stdout, err: stderr };
+      },
+    );
+    this.said += outcome.out + outcome.err;
+    return outcome;
   }
 
   environment(more: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {

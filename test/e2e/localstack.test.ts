@@ -5,8 +5,10 @@ import { LambdaClient, ListFunctionsCommand } from '@aws-sdk/client-lambda';
 import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createKickQueue } from '../../shared/queue/kick-queue.ts';
+import { commandsOf } from '../support/commands-of.ts';
 import { waitFor } from '../support/wait-for.ts';
-import { CLIENT, DeployedFleet, FLEET, REPLICATOR } from './deployed-fleet.ts';
+import { DeployedFleet, FLEET, REPLICATOR } from './deployed-fleet.ts';
+import { CLIENT, readTraces } from './traces.ts';
 
 const SYNCS = `
   orders: { sources: ['shop'], targets: ['reports', 'archive'], tables: ['public.orders'] },
@@ -143,6 +145,39 @@ test('a configuration that changes while changes flow loses nothing', async () =
   }
   await waitFor(() => fleet.isEqual('orders', 'reports', 'archive'), A_MINUTE_AND_MORE_MS, 'the orders');
   await waitFor(() => fleet.isEqual('items', 'archive'), A_MINUTE_AND_MORE_MS, 'the new sync');
+});
+
+test('no password and no row value is in a template, a program, an environment, a log, or what people are told', async () => {
+  await fleet.run('archive', `alter table public.visits add check (page not like 'open sesame%')`);
+  await fleet.run('shop', `insert into public.visits values (200, 'open sesame')`);
+  await fleet.bucardo('kick', 'visits', '--aws', '--wait');
+  expect((await fleet.bucardo('status', '--aws')).out).toContain('bucardo rejected list visits --to archive');
+  const places = { ...(await readTraces(fleet.endpoint, FLEET, fleet.outDir)), said: fleet.said };
+  // Each is what it is thought to be, so that looking for something in it means something.
+  expect(places.template).toContain('AWS::SQS::Queue');
+  expect(places.programs).toContain('e2e/reports');
+  expect(places.functions).toContain('BUCARDO_QUEUE_URL');
+  expect(places.logs).toContain('lane.run.failed');
+  expect(places.said).toContain('notifier.source.connected');
+  for (const [place, text] of Object.entries(places)) {
+    expect(/hunter\d/.test(text), `a password in ${place}`).toBe(false);
+    expect(/open sesame|while reports is down|after the rotation/.test(text), `a value in ${place}`).toBe(
+      false,
+    );
+  }
+});
+
+test('the commands of the document on deploying do what it says', async () => {
+  const commands = commandsOf('docs/5-deploying.md').filter((command) =>
+    /^npx (bucardo|cdk deploy)/.test(command),
+  );
+  expect(commands.length).toBeGreaterThan(6);
+  for (const command of commands) {
+    const { status, out, err } = await fleet.shell(command);
+    expect(status, `${command}\n${out}\n${err}`).toBe(0);
+  }
+  // One of them has deployed a second fleet beside the first.
+  await fleet.destroy('staging');
 });
 
 test('destroying leaves nothing behind', async () => {

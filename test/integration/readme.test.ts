@@ -9,17 +9,14 @@ import { delimiter, dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { compareDatabases } from '../../examples/demo/compare.ts';
 import { withConnection } from '../../shared/postgres/connection.ts';
+import { commandsOf } from '../support/commands-of.ts';
 import { createDatabase, inDatabase } from '../support/database.ts';
 
 const root = join(import.meta.dirname, '../..');
-const readme = readFileSync(join(root, 'README.md'), 'utf8');
 const GATE_COMMANDS = ['npm install && npm run demo', 'npm install && npm test'];
 const TIMEOUT_MS = 240_000;
 
-/** The commands of all fenced blocks marked `sh`, in order. */
-const commands = [...readme.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) =>
-  block.trimEnd().split('\n'),
-);
+const commands = commandsOf('README.md');
 const start = commands.filter((command) => !GATE_COMMANDS.includes(command));
 
 test('the README has the two commands that the gate runs on a clean clone', () => {

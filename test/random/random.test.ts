@@ -7,12 +7,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { type PostgresServer, startPostgres } from '../../shared/local/postgres-server.ts';
-import { asBucardoError } from '../../shared/errors/bucardo-error.ts';
-import { type Connection, connect, withConnection } from '../../shared/postgres/connection.ts';
+import { withConnection } from '../../shared/postgres/connection.ts';
 import { sourceSync } from '../support/captured-source.ts';
 import { LiveFleet } from '../support/live-fleet.ts';
 import { type PostgresProxy, startPostgresProxy } from '../support/postgres-proxy.ts';
 import { randomFrom } from '../support/random.ts';
+import { application } from '../support/random-application.ts';
 import {
   type Mishap,
   planRandomRun,
@@ -53,46 +53,6 @@ function serverOf(name: string): PostgresServer {
   const server = servers.get(name);
   if (server === undefined) throw new Error(`no server ${name}`);
   return server;
-}
-
-/** An application: goes on after errors, connects again when its server was away. Returns how many statements worked. */
-async function application(
-  url: string,
-  statements: readonly string[],
-  onStatement: () => Promise<void>,
-): Promise<number> {
-  let session: Connection | undefined;
-  let open = false;
-  let done = 0;
-  for (const statement of statements) {
-    await onStatement();
-    if (statement.startsWith('begin')) open = true;
-    try {
-      session ??= await begin(url);
-      await session.script(statement);
-      done += 1;
-    } catch (error) {
-      const { code, sqlstate } = asBucardoError(error);
-      if (code === 'BUC-DB-UNREACHABLE') {
-        await session?.abort();
-        session = undefined;
-        while (session === undefined) {
-          session = await begin(url).catch(() => undefined);
-          if (session === undefined) await sleep(50);
-        }
-      } else if (sqlstate === undefined) throw error;
-    }
-    if (statement === 'commit' || statement === 'rollback') open = false;
-  }
-  if (open) await session?.script('rollback');
-  await session?.close();
-  return done;
-}
-
-async function begin(url: string): Promise<Connection> {
-  const session = await connect({ database: 'test', url, purpose: 'test application' });
-  await session.script('set search_path to public');
-  return session;
 }
 
 async function happen(mishap: Mishap, live: LiveFleet, proxy: PostgresProxy): Promise<void> {

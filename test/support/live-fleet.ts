@@ -2,15 +2,14 @@
  * A whole local fleet at work (`startLocalFleet`) between real databases, for tests that look at it from outside: it is started,
  * stopped, waited for and compared.
  */
-import { expect, onTestFinished } from 'vitest';
+import { onTestFinished } from 'vitest';
 import { type LocalFleet, startLocalFleet } from '../../cli/local-fleet.ts';
 import { DEFAULT_AWS_SETTINGS } from '../../shared/config/aws-settings.ts';
 import type { Fleet, Sync } from '../../shared/config/types.ts';
-import { lanesOf } from '../../shared/config/lanes.ts';
 import { type Connection, withConnection } from '../../shared/postgres/connection.ts';
-import { readGoal, waitForLane } from '../../shared/status/wait-for-lane.ts';
 import { type Log, silentLog } from '../../shared/telemetry/log.ts';
 import { applySource, sourceDatabase } from './captured-source.ts';
+import { expectEqualDatabases, settleLanes } from './end-equal.ts';
 
 /** No sweep happens within any test: whatever arrives was kicked by the notifier. */
 export const NO_SWEEPS_MS = 2 ** 30;
@@ -72,22 +71,7 @@ export class LiveFleet {
 
   /** Until every lane has all that is committed now. Failures that heal meanwhile do not count. */
   async settle(timeoutSeconds: number): Promise<void> {
-    await this.inSource(async (source) => {
-      const goal = await readGoal(source);
-      const deadlineMs = Date.now() + timeoutSeconds * 1000;
-      for (const lane of lanesOf(this.fleet)) {
-        for (;;) {
-          const leftSeconds = (deadlineMs - Date.now()) / 1000;
-          try {
-            await waitForLane(source, lane, goal, leftSeconds);
-            break;
-          } catch (error) {
-            if (Date.now() >= deadlineMs) throw error;
-            await new Promise((resolve) => setTimeout(resolve, 50));
-          }
-        }
-      }
-    });
+    await settleLanes(this.fleet, this.#options.urlOf, timeoutSeconds);
   }
 
   async inSource<Result>(body: (source: Connection) => Promise<Result>): Promise<Result> {
@@ -99,22 +83,9 @@ export class LiveFleet {
     return await withConnection({ database: name, url, purpose: 'test comparison' }, body);
   }
 
-  /** Every row of the tables is the same everywhere, compared in SQL. @param tables names in schema public */
+  /** Every row of the tables is the same everywhere. @param tables names in schema public */
   async expectEqual(tables: readonly string[], message = ''): Promise<void> {
-    const { sync } = this.#options;
-    const sums = (name: string) =>
-      this.in(name, async (db) => {
-        const all: Record<string, unknown> = {};
-        for (const table of tables) {
-          // Order-free: the sum and the number of the rows' hashes.
-          all[table] = await db.row(
-            `select count(*) as rows, coalesce(sum(('x' || substr(md5(t::text), 1, 15))::bit(60)::bigint::numeric), 0) as sum
-             from public.${table} t`,
-          );
-        }
-        return all;
-      });
-    const source = await sums(sync.source);
-    for (const target of sync.targets) expect(await sums(target), `${target} ${message}`).toEqual(source);
+    const { sync, urlOf } = this.#options;
+    await expectEqualDatabases({ source: sync.source, targets: sync.targets, urlOf, tables }, message);
   }
 }

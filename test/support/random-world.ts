@@ -47,7 +47,7 @@ const MISHAPS = 7;
 
 export function planRandomRun(random: Random): RandomRun {
   const sessions = Array.from({ length: SESSIONS }, () =>
-    Array.from({ length: TRANSACTIONS }, () => transaction(random)).flat(),
+    Array.from({ length: TRANSACTIONS }, () => randomTransaction(random)).flat(),
   );
   const statements = sessions.flat().length;
   return {
@@ -72,7 +72,8 @@ function mishap(random: Random): Mishap {
   ]);
 }
 
-function transaction(random: Random): readonly string[] {
+/** Statements of one transaction, which may fail. */
+export function randomTransaction(random: Random): readonly string[] {
   if (random.oneIn(3)) return [change(random)];
   const body: string[] = [];
   for (let n = 1 + random.below(5); n > 0; n -= 1) {
