@@ -63,7 +63,8 @@ export async function run(args: readonly string[]): Promise<ExitStatus> {
   }
 }
 
-function createProgram(): Command {
+/** All commands, as `run` understands them. */
+export function createProgram(): Command {
   const program = new Command('bucardo')
     .description(
       'Replicates Postgres tables: triggers capture changes, a queue and stateless functions deliver them.',

@@ -16,6 +16,7 @@ const root = join(import.meta.dirname, '../..');
 const GATE_COMMANDS = ['npm install && npm run demo', 'npm install && npm test'];
 const TIMEOUT_MS = 240_000;
 
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
 const commands = commandsOf('README.md');
 const start = commands.filter((command) => !GATE_COMMANDS.includes(command));
 
@@ -23,6 +24,13 @@ test('the README has the two commands that the gate runs on a clean clone', () =
   expect(commands.filter((command) => GATE_COMMANDS.includes(command))).toEqual(GATE_COMMANDS);
   const gate = readFileSync(join(root, '.ci/run'), 'utf8');
   for (const command of GATE_COMMANDS) expect(gate).toContain(`bash -c '${command}'`);
+});
+
+test('what the README shows of the cloud is in the document on deploying, whose commands run on LocalStack', () => {
+  const [, section = ''] = /^## In the cloud\n([\s\S]*?)^## /m.exec(readme) ?? [];
+  const shown = [...section.matchAll(/^npx .*$/gm)].map(([command]) => command);
+  expect(shown.length).toBeGreaterThan(2);
+  expect(commandsOf('docs/5-deploying.md')).toEqual(expect.arrayContaining(shown));
 });
 
 test('every file that the README and the documents link to exists', () => {
