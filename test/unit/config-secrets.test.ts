@@ -1,12 +1,12 @@
 /**
- * References become URLs when they are needed, and never appear in errors. Secrets Manager is a stand-in here: an HTTP
- * server on loopback that speaks GetSecretValue's protocol to the real SDK client.
+ * References become URLs when they are needed, and never appear in errors. Secrets Manager and Parameter Store are a stand-in here: an
+ * HTTP server on loopback that speaks GetSecretValue's and GetParameter's protocols to the real SDK clients.
  */
 import { createServer, type Server } from 'node:http';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { freshUrl, resolveUrl } from '../../shared/config/secrets.ts';
 import type { Database, ValueRef } from '../../shared/config/types.ts';
-import { env, secret } from '../../shared/config/value-refs.ts';
+import { env, parameter, secret } from '../../shared/config/value-refs.ts';
 import { BucardoError } from '../../shared/errors/bucardo-error.ts';
 
 const URL_TEXT = 'postgres://app:hunter2@db.example:5432/shop';
@@ -25,12 +25,8 @@ beforeEach(async () => {
     request.on('data', (chunk: Buffer) => (body += chunk.toString()));
     request.on('end', () => {
       reads += 1;
-      const { SecretId } = JSON.parse(body) as { readonly SecretId: string };
-      const held = secrets[SecretId] ?? { error: 'ResourceNotFoundException' };
       const [status, answer] =
-        typeof held === 'string'
-          ? [200, { Name: SecretId, SecretString: held }]
-          : [400, { __type: held.error, message: `no ${SecretId} with hunter2` }];
+        request.headers['x-amz-target'] === 'AmazonSSM.GetParameter' ? getParameter(body) : getSecret(body);
       response
         .writeHead(status, { 'content-type': 'application/x-amz-json-1.1' })
         .end(JSON.stringify(answer));
@@ -39,7 +35,7 @@ beforeEach(async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
-  vi.stubEnv('AWS_ENDPOINT_URL_SECRETS_MANAGER', `http://127.0.0.1:${port}`);
+  vi.stubEnv('AWS_ENDPOINT_URL', `http://127.0.0.1:${port}`);
   vi.stubEnv('AWS_REGION', 'eu-west-1');
   vi.stubEnv('AWS_ACCESS_KEY_ID', 'test');
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'test');
@@ -50,6 +46,27 @@ afterEach(async () => {
   vi.useRealTimers();
   await new Promise((resolve) => server.close(resolve));
 });
+
+function getSecret(body: string): readonly [number, unknown] {
+  const { SecretId } = JSON.parse(body) as { readonly SecretId: string };
+  const held = secrets[SecretId] ?? { error: 'ResourceNotFoundException' };
+  if (typeof held !== 'string') return [400, { __type: held.error, message: `no ${SecretId} with hunter2` }];
+  return [200, { Name: SecretId, SecretString: held }];
+}
+
+/** Encrypted ones are answered in clear only to who asks for it. */
+function getParameter(body: string): readonly [number, unknown] {
+  const { Name, WithDecryption } = JSON.parse(body) as {
+    readonly Name: string;
+    readonly WithDecryption?: boolean;
+  };
+  const held = secrets[Name] ?? { error: 'ParameterNotFound' };
+  if (typeof held !== 'string') return [400, { __type: held.error, message: `no ${Name} with hunter2` }];
+  return [
+    200,
+    { Parameter: { Name, Type: 'SecureString', Value: WithDecryption === true ? held : 'encrypted' } },
+  ];
+}
 
 const database = (url: ValueRef | string): Database => ({
   name: 'shop',
@@ -167,4 +184,85 @@ test.each([
   const error = await refusal(field === undefined ? secret(name) : secret(name, { field }));
   expect(error.message).toMatch(message);
   expect(JSON.stringify([error.cause, String(error.cause)])).not.toContain('hunter2');
+});
+
+test('a parameter is a URL, decrypted, kept like a secret, and read again when it was rotated', async () => {
+  const name = `/${freshName()}`;
+  secrets = { [name]: ` ${URL_TEXT}\n` };
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() });
+  expect(await resolveUrl(database(parameter(name)))).toBe(URL_TEXT);
+  secrets = { [name]: 'postgres://new/d' };
+  expect(await resolveUrl(database(parameter(name)))).toBe(URL_TEXT);
+  vi.setSystemTime(Date.now() + 5_001);
+  expect(await freshUrl(database(parameter(name)))).toBe('postgres://new/d');
+  expect(reads).toBe(2);
+});
+
+test.each([
+  ['ParameterNotFound', /parameter\('\/\w+\/test-\d+'\): there is no such parameter/],
+  ['AccessDeniedException', /ssm:GetParameter/],
+  ['InvalidKeyId', /kms:Decrypt/],
+])('a parameter that cannot be had (%s) tells what is missing', async (error, message) => {
+  const name = `/${freshName()}`;
+  secrets = { [name]: { error } };
+  expect((await refusal(parameter(name))).message).toMatch(message);
+});
+
+describe('a login by IAM', () => {
+  const iam = { user: 'replicator@home', resourceId: 'db-ABC' };
+  const INSTANCE = 'shop.abc.eu-central-1.rds.amazonaws.com';
+  const withLogin = (url: string): Database => ({ ...database(url), iam });
+
+  test('puts the user and a signed token into the URL, and verifies the server', async () => {
+    const url = new URL(
+      await resolveUrl(withLogin(`postgres://other@${INSTANCE}:5433/shop?sslmode=disable`)),
+    );
+    expect(decodeURIComponent(url.username)).toBe(iam.user);
+    expect(url.host).toBe(`${INSTANCE}:5433`);
+    expect(url.searchParams.get('sslmode')).toBe('verify-full');
+    const token = new URL(`https://${decodeURIComponent(url.password)}`);
+    expect(token.host).toBe(`${INSTANCE}:5433`);
+    expect(token.searchParams.get('DBUser')).toBe(iam.user);
+    // The region is the instance's, not the program's.
+    expect(token.searchParams.get('X-Amz-Credential')).toContain('/eu-central-1/rds-db/');
+  });
+
+  test('is signed for no other server than the one that is connected to', async () => {
+    const url = new URL(
+      await resolveUrl(withLogin(`postgres://${INSTANCE}/shop?host=evil.example&user=me&password=x&ssl=no`)),
+    );
+    expect([...url.searchParams.keys()]).toEqual(['sslmode']);
+    expect(decodeURIComponent(url.password)).toMatch(new RegExp(`^${INSTANCE}:5432/`));
+  });
+
+  test('keeps a token for ten minutes, unless a new one is asked for', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() });
+    const shop = withLogin(`postgres://${INSTANCE}/kept`);
+    const first = await resolveUrl(shop);
+    vi.setSystemTime(Date.now() + 9 * 60_000);
+    expect(await resolveUrl(shop)).toBe(first);
+    const second = await freshUrl(shop);
+    expect(second).not.toBe(first);
+    vi.setSystemTime(Date.now() + 10 * 60_000 + 1);
+    expect(await resolveUrl(shop)).not.toBe(second);
+  });
+
+  test('without credentials or a host says what to give', async () => {
+    const reasonOf = (url: string): Promise<unknown> =>
+      resolveUrl(withLogin(url)).catch((error: unknown) => error);
+    expect(await reasonOf('postgres:///shop')).toMatchObject({
+      code: 'BUC-SECRET-MISSING',
+      message: expect.stringContaining('the URL has no host name') as string,
+    });
+    vi.stubEnv('AWS_ACCESS_KEY_ID', '');
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', '');
+    vi.stubEnv('AWS_CONFIG_FILE', '/nowhere');
+    vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', '/nowhere');
+    vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true');
+    expect(await reasonOf('postgres://elsewhere.example/shop')).toMatchObject({
+      code: 'BUC-SECRET-MISSING',
+      concern: { database: 'shop' },
+      message: expect.stringContaining('there are no AWS credentials here') as string,
+    });
+  });
 });
