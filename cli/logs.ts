@@ -55,18 +55,19 @@ async function show(deployed: DeployedFleet, sync: string, options: LogsOptions)
     ...(profile === undefined ? {} : { profile }),
     ...(region === undefined ? {} : { region }),
   });
-  const seen = new Set<string>();
+  /** What the look before has found: a later one begins within its time. */
+  let seen = new Set<string>();
   let fromMs = Date.now() - options.since;
   try {
     do {
       const beganMs = Date.now();
       const found = await Promise.all(GROUPS.map((group) => readGroup(client, outputs[group], sync, fromMs)));
-      const news = found
-        .flat()
+      const events = found.flat();
+      const news = events
         .filter(({ eventId = '' }) => !seen.has(eventId))
         .toSorted((a, b) => (a.timestamp ?? 0) - (b.timestamp ?? 0));
-      for (const { eventId = '', message = '' } of news) {
-        seen.add(eventId);
+      seen = new Set(events.map(({ eventId = '' }) => eventId));
+      for (const { message = '' } of news) {
         const line = logLine(message.trim(), { ...options, sync });
         if (line !== undefined) process.stdout.write(`${line}\n`);
       }

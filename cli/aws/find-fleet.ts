@@ -37,9 +37,9 @@ export async function findFleet(stack: string, place: AwsPlace): Promise<Deploye
   return { ...place, stack, outputs };
 }
 
-function notFound(stack: string, region: string, cause: unknown): BucardoError {
+function notFound(stack: string, region: string | undefined, cause: unknown): BucardoError {
   const { name } = cause instanceof Error ? cause : { name: 'unknown' };
-  if (cause instanceof Error && cause.message.startsWith('Region is missing')) {
+  if (region === undefined) {
     return new BucardoError('BUC-FLEET-NOT-FOUND', {
       detail: 'no AWS region is set',
       remedy: 'Name it with --region, AWS_REGION or a profile.',
@@ -72,10 +72,11 @@ const REASONS: Readonly<Record<string, readonly [string, string]>> = {
   ExpiredTokenException: ['the AWS credentials have expired', 'Sign in again.'],
 };
 
-async function regionOf(client: CloudFormationClient): Promise<string> {
+/** Undefined if none is set, or an empty one. */
+async function regionOf(client: CloudFormationClient): Promise<string | undefined> {
   try {
     return await client.config.region();
   } catch {
-    return 'no region';
+    return undefined;
   }
 }

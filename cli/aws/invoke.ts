@@ -59,5 +59,5 @@ function functionFailed({ errorType = '', errorMessage = '' }: FunctionFailure, 
 }
 
 function isCode(text: string): text is ErrorCode {
-  return text in errorCodes;
+  return Object.hasOwn(errorCodes, text);
 }

@@ -80,7 +80,7 @@ export function asNotThere(
 
 function reasonOf(service: string, error: unknown, reasons: Readonly<Record<string, string>>): string {
   const name = error instanceof Error ? error.name : 'unknown';
-  if (error instanceof Error && error.message.startsWith('Region is missing'))
+  if (error instanceof Error && /^Region (is missing|not accepted)/.test(error.message))
     return 'no AWS region is set (AWS_REGION)';
   if (name === 'CredentialsProviderError') return 'there are no AWS credentials here';
   if (name === 'AbortError' || name === 'TimeoutError')

@@ -64,6 +64,25 @@ test('a person kicks a sync and waits for it', async () => {
   expect(unknown.err).toMatch(/^BUC-LANE-UNKNOWN: There is no such sync or lane: .*\n {2}What to do: /);
 });
 
+test('a person pauses a lane, and lets it go on', async () => {
+  const at = (command: string) => fleet.bucardo(command, 'orders', '--to', 'reports', '--aws');
+  expect(await at('pause')).toMatchObject({ status: 0, out: 'orders/reports paused\n' });
+  await fleet.run('shop', `insert into public.orders values (50, 'while reports is paused')`);
+  await waitFor(() => fleet.isEqual('orders', 'archive'), SOON_MS, 'the other lane');
+  expect(await fleet.isEqual('orders', 'reports')).toBe(false);
+  expect((await fleet.bucardo('status', '--aws')).out).toMatch(/orders\/reports +paused +1 /);
+  expect((await at('resume')).status).toBe(0);
+  await waitFor(() => fleet.isEqual('orders', 'reports'), SOON_MS, 'the row');
+});
+
+test('a fleet that is not there is told with what to do', async () => {
+  const { status, err } = await fleet.bucardo('status', '--aws', '--stack', 'nothing');
+  expect(status).toBe(1);
+  expect(err).toMatch(
+    /^BUC-FLEET-NOT-FOUND: .*stack nothing in us-east-1: there is no such stack\n {2}What to do: Deploy it/,
+  );
+});
+
 test('kicks repeated and out of order change nothing', async () => {
   const { KickQueueUrl = '' } = await fleet.outputs();
   const queue = createKickQueue({ queueUrl: KickQueueUrl, endpoint: fleet.endpoint });
@@ -115,6 +134,7 @@ test('a target that is down makes dead letters, delays only its own lane, and re
     'the dead letter in the status',
   );
   expect(await laneStatus('orders/reports')).toMatchObject({ error: { code: 'BUC-DB-UNREACHABLE' } });
+  expect((await fleet.bucardo('redrive', '--aws')).out).toBe('orders/reports kicked\n');
   await fleet.servers.reports.start();
   await waitFor(() => fleet.isEqual('orders', 'reports'), A_MINUTE_AND_MORE_MS, 'the recovery');
   await waitFor(async () => (await fleet.letters()) === 0, 2 * A_MINUTE_AND_MORE_MS, 'the letters to go');
