@@ -16,10 +16,11 @@ export interface BenchDatabases extends AsyncDisposable {
   /** As in bucardo.config.ts. */
   readonly config: object;
   readonly fleet: Fleet;
+  /** The first one, if there are several. */
   readonly lane: Lane;
   /** Installs capture on the source. */
   apply(): Promise<void>;
-  /** Resolves when all that is committed now is at the target. Returns the seconds that it took. */
+  /** Resolves when all that is committed now is at the target, by every lane. Returns the seconds that it took. */
   level(timeoutSeconds?: number): Promise<number>;
   /** Throws if a table's rows differ. */
   expectEqual(table: string): Promise<void>;
@@ -31,12 +32,19 @@ const LEVEL_TIMEOUT_SECONDS = 600;
 export interface BenchSettings {
   /** Run on both servers. */
   readonly schema: string;
-  /** Tables that the sync has. */
+  /** Tables that are replicated. */
   readonly tables: readonly string[];
+  /** Whether each table has a sync, and so a lane, of its own. Default: all have one together. */
+  readonly apart?: boolean;
   readonly copy: 'if-empty' | 'never';
 }
 
-export async function startBenchDatabases({ schema, tables, copy }: BenchSettings): Promise<BenchDatabases> {
+export async function startBenchDatabases({
+  schema,
+  tables,
+  apart = false,
+  copy,
+}: BenchSettings): Promise<BenchDatabases> {
   const settings = { shared_buffers: '1GB', max_wal_size: '16GB', autovacuum: 'off' };
   const [sourceServer, targetServer] = await Promise.all([
     startPostgres({ settings }),
@@ -52,12 +60,18 @@ export async function startBenchDatabases({ schema, tables, copy }: BenchSetting
       source: { engine: 'postgres', url: sourceServer.url() },
       target: { engine: 'postgres', url: targetServer.url() },
     },
-    syncs: { bench: { sources: ['source'], targets: ['target'], tables, copy } },
+    syncs: Object.fromEntries(
+      (apart ? tables.map((table) => [table]) : [tables]).map((some, index) => [
+        `bench${index}`,
+        { sources: ['source'], targets: ['target'], tables: some, copy },
+      ]),
+    ),
   };
   const fleet = validateConfig(config, 'benchmark');
-  const [lane] = lanesOf(fleet);
+  const lanes = lanesOf(fleet);
+  const [lane] = lanes;
   const database = fleet.databases.get('source');
-  if (lane === undefined || database === undefined) throw new Error('the benchmark has one lane');
+  if (lane === undefined || database === undefined) throw new Error('the benchmark has no lane');
 
   return {
     servers: { source: sourceServer, target: targetServer },
@@ -72,7 +86,8 @@ export async function startBenchDatabases({ schema, tables, copy }: BenchSetting
     },
     async level(timeoutSeconds = LEVEL_TIMEOUT_SECONDS) {
       const startedAtMs = performance.now();
-      await waitForLane(source, lane, await readGoal(source), timeoutSeconds);
+      const goal = await readGoal(source);
+      for (const each of lanes) await waitForLane(source, each, goal, timeoutSeconds);
       return (performance.now() - startedAtMs) / 1000;
     },
     async expectEqual(table) {
