@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { findSync, pickLanes } from '../shared/config/lanes.ts';
 import type { Lane, Sync } from '../shared/config/types.ts';
+import { withFleetDatabase } from '../shared/config/with-fleet-database.ts';
 import { BucardoError } from '../shared/errors/bucardo-error.ts';
 import type { Connection } from '../shared/postgres/connection.ts';
 import { displayRelation, type RelationName } from '../shared/postgres/identifiers.ts';
@@ -13,7 +14,6 @@ import { copyLine } from './copy-text.ts';
 import { openQueue } from './open-queue.ts';
 import { parseTable } from './parse-table.ts';
 import { readFleet } from './read-fleet.ts';
-import { withDatabase } from './with-database.ts';
 
 interface CopyOptions {
   readonly to?: string;
@@ -40,7 +40,7 @@ export function registerCopy(program: Command): void {
       const lanes = pickLanes(fleet, name, options.to);
       const queue = openQueue(file);
       try {
-        await withDatabase(fleet, sync.source, async (source) => {
+        await withFleetDatabase(fleet, 'command')(sync.source, async (source) => {
           const relation = options.table;
           const copies = await requestCopy(source, { sync: name, destination: options.to, relation });
           if (copies.length === 0) throw nothingToCopy(sync, relation);

@@ -3,6 +3,7 @@ import process from 'node:process';
 import type { Command } from 'commander';
 import { findSync, pickLanes } from '../shared/config/lanes.ts';
 import type { Lane } from '../shared/config/types.ts';
+import { withFleetDatabase } from '../shared/config/with-fleet-database.ts';
 import { BucardoError } from '../shared/errors/bucardo-error.ts';
 import { kickAndWait, type LaneOutcome } from '../shared/status/kick-and-wait.ts';
 import type { KickAnswer } from '../lambdas/kick/create-handler.ts';
@@ -11,7 +12,6 @@ import { deployedFleet } from './aws/options.ts';
 import { openQueue } from './open-queue.ts';
 import { parseSeconds } from './parse-seconds.ts';
 import { readFleet } from './read-fleet.ts';
-import { withDatabase } from './with-database.ts';
 
 interface KickOptions {
   readonly to?: string;
@@ -53,7 +53,7 @@ export function registerKick(program: Command): void {
         const send = () => queue.send(lanes.map(({ id }) => ({ lane: id, reason: 'manual' as const })));
         if (options.wait !== true) await send();
         else {
-          const outcomes = await withDatabase(fleet, findSync(fleet, sync).source, (source) =>
+          const outcomes = await withFleetDatabase(fleet, 'command')(findSync(fleet, sync).source, (source) =>
             kickAndWait(source, lanes, send, options.timeout),
           );
           throwUndone(outcomes);

@@ -8,15 +8,14 @@ import { createReplicateHandler, type ReplicateHandlerOptions } from '../lambdas
 import { createSweepHandler } from '../lambdas/sweep/create-handler.ts';
 import { purge } from '../shared/capture/purge.ts';
 import type { Database, Fleet } from '../shared/config/types.ts';
-import { asBucardoError, BucardoError } from '../shared/errors/bucardo-error.ts';
+import { withFleetDatabase } from '../shared/config/with-fleet-database.ts';
+import { asBucardoError } from '../shared/errors/bucardo-error.ts';
 import { startEventSourceMapping } from '../shared/local/event-source-mapping.ts';
 import type { LocalSqs } from '../shared/local/sqs-server.ts';
-import { withConnection } from '../shared/postgres/connection.ts';
 import { createKickQueue, type KickQueue } from '../shared/queue/kick-queue.ts';
 import { SHORT_TIMEOUT_SECONDS } from '../shared/queue/names.ts';
 import { ConnectionCache } from '../shared/replicate/connection-cache.ts';
 import { runLane } from '../shared/replicate/run-lane.ts';
-import type { WithDatabase } from '../shared/status/read-fleet-status.ts';
 import { errorFields, type Log } from '../shared/telemetry/log.ts';
 import { logMetrics } from '../shared/telemetry/metrics.ts';
 
@@ -84,7 +83,7 @@ export function startLocalFunctions(options: LocalFunctionsOptions): LocalFuncti
         send: (kicks) => letters.send(kicks),
         hideMessage: (handle, seconds) => letters.hideMessage(handle, letterDelay(seconds)),
       },
-      withDatabase: connecting(fleet, resolveUrl),
+      withDatabase: withFleetDatabase(fleet, 'dead letters', resolveUrl, resolveUrl),
       announce: announceNowhere,
       log,
       metrics,
@@ -121,13 +120,4 @@ export function startLocalFunctions(options: LocalFunctionsOptions): LocalFuncti
     letters.close();
   };
   return { queue, sweep, stop };
-}
-
-function connecting(fleet: Fleet, resolveUrl: LocalFunctionsOptions['resolveUrl']): WithDatabase {
-  return async (name, body) => {
-    const database = fleet.databases.get(name);
-    if (database === undefined) throw new BucardoError('BUC-LANE-UNKNOWN', { database: name });
-    const url = await resolveUrl(database);
-    return await withConnection({ database: name, url, purpose: 'dead letters' }, body);
-  };
 }

@@ -2,7 +2,7 @@
 import process from 'node:process';
 import type { Command } from 'commander';
 import { type LanesAnswer, operate, type OperateRequest } from '../shared/status/operate.ts';
-import { withFleetDatabase } from '../shared/status/with-fleet-database.ts';
+import { withFleetDatabase } from '../shared/config/with-fleet-database.ts';
 import { invoke } from './aws/invoke.ts';
 import { deployedFleet } from './aws/options.ts';
 import { openQueue } from './open-queue.ts';

@@ -1,10 +1,11 @@
 /** `bucardo plan` and `bucardo apply`: what the sources lack, and bringing them there. */
 import process from 'node:process';
 import type { Command } from 'commander';
+import { eachSource } from '../shared/capture/each-source.ts';
 import { applyPlan } from '../shared/capture/apply-plan.ts';
 import { planSource, type SourcePlan } from '../shared/capture/plan-source.ts';
+import { withFleetDatabase } from '../shared/config/with-fleet-database.ts';
 import { jsonLog } from '../shared/telemetry/log.ts';
-import { eachSource } from './each-source.ts';
 import { readFleet } from './read-fleet.ts';
 
 interface PlanOptions {
@@ -21,7 +22,7 @@ export function registerPlan(program: Command): void {
     .addHelpText('after', '\nExample:\n  bucardo plan --sql > review.sql')
     .action(async (options: PlanOptions, command: Command) => {
       const { fleet } = await readFleet(command);
-      const plans = await eachSource(fleet, planSource);
+      const plans = await eachSource(fleet, withFleetDatabase(fleet, 'command'), planSource);
       print(plans, options, 'would');
       if (plans.some(({ problems }) => problems.length > 0)) process.exitCode = 1;
     });
@@ -41,13 +42,13 @@ export function registerApply(program: Command): void {
       // Waiting for a lock is the only thing worth telling while it goes on.
       const log = jsonLog((line) => process.stderr.write(line), 'warn');
       // Problems of any source end the command before the first source is touched.
-      const plans = await eachSource(fleet, planSource);
+      const plans = await eachSource(fleet, withFleetDatabase(fleet, 'command'), planSource);
       if (plans.some(({ problems }) => problems.length > 0)) {
         print(plans, options, 'would');
         process.exitCode = 1;
         return;
       }
-      const done = await eachSource(fleet, async (source, request) =>
+      const done = await eachSource(fleet, withFleetDatabase(fleet, 'command'), async (source, request) =>
         applyPlan(source, await planSource(source, request), { log }),
       );
       print(done, options, 'did');

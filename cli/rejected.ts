@@ -2,6 +2,7 @@
 import process from 'node:process';
 import type { Command } from 'commander';
 import { findSync, pickLanes } from '../shared/config/lanes.ts';
+import { withFleetDatabase } from '../shared/config/with-fleet-database.ts';
 import type { Connection } from '../shared/postgres/connection.ts';
 import type { RelationName } from '../shared/postgres/identifiers.ts';
 import {
@@ -14,7 +15,6 @@ import { openQueue } from './open-queue.ts';
 import { parseTable } from './parse-table.ts';
 import { readFleet } from './read-fleet.ts';
 import { formatTable } from './table.ts';
-import { withDatabase } from './with-database.ts';
 
 interface FilterOptions {
   readonly to?: string;
@@ -72,7 +72,9 @@ async function atSource<Result>(
   const { fleet } = await readFleet(command);
   const { source } = findSync(fleet, sync);
   if (to !== undefined) pickLanes(fleet, sync, to);
-  return await withDatabase(fleet, source, (db) => body(db, { sync, destination: to, relation: table }));
+  return await withFleetDatabase(fleet, 'command')(source, (db) =>
+    body(db, { sync, destination: to, relation: table }),
+  );
 }
 
 function asTable(rows: Awaited<ReturnType<typeof listRejected>>): string {

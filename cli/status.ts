@@ -3,7 +3,7 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { type FleetStatus, readFleetStatus } from '../shared/status/read-fleet-status.ts';
-import { withFleetDatabase } from '../shared/status/with-fleet-database.ts';
+import { withFleetDatabase } from '../shared/config/with-fleet-database.ts';
 import { invoke } from './aws/invoke.ts';
 import { deployedFleet } from './aws/options.ts';
 import { parseSeconds } from './parse-seconds.ts';

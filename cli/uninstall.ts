@@ -1,10 +1,11 @@
 /** `bucardo uninstall`: takes everything off the sources again and proves it. */
 import process from 'node:process';
 import type { Command } from 'commander';
+import { eachSource } from '../shared/capture/each-source.ts';
 import { uninstall, type UninstallProof } from '../shared/capture/uninstall.ts';
+import { withFleetDatabase } from '../shared/config/with-fleet-database.ts';
 import type { RelationName } from '../shared/postgres/identifiers.ts';
 import { jsonLog } from '../shared/telemetry/log.ts';
-import { eachSource } from './each-source.ts';
 import { parseTable } from './parse-table.ts';
 import { readFleet } from './read-fleet.ts';
 
@@ -25,7 +26,7 @@ export function registerUninstall(program: Command): void {
     .action(async ({ table, json }: UninstallCommandOptions, command: Command) => {
       const { fleet } = await readFleet(command);
       const log = jsonLog((line) => process.stderr.write(line), 'warn');
-      const proofs = await eachSource(fleet, async (source) => ({
+      const proofs = await eachSource(fleet, withFleetDatabase(fleet, 'command'), async (source) => ({
         source: source.database,
         ...(await uninstall(source, { log, ...(table === undefined ? {} : { relation: table }) })),
       }));

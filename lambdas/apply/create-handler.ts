@@ -5,17 +5,17 @@
  */
 import type { CloudFormationCustomResourceEvent } from 'aws-lambda';
 import { applyPlan } from '../../shared/capture/apply-plan.ts';
-import { planSource, type SourceRequest } from '../../shared/capture/plan-source.ts';
-import { sourcesOf } from '../../shared/config/lanes.ts';
-import type { Database, Fleet } from '../../shared/config/types.ts';
+import { eachSource } from '../../shared/capture/each-source.ts';
+import { planSource } from '../../shared/capture/plan-source.ts';
+import type { Fleet } from '../../shared/config/types.ts';
+import type { WithDatabase } from '../../shared/config/with-fleet-database.ts';
 import { asBucardoError, BucardoError } from '../../shared/errors/bucardo-error.ts';
-import { type Connection, withConnection } from '../../shared/postgres/connection.ts';
 import { errorFields, type Log } from '../../shared/telemetry/log.ts';
 import type { CustomResourceAnswer } from './send-answer.ts';
 
 export interface ApplyHandlerOptions {
   readonly fleet: Fleet;
-  readonly resolveUrl: (database: Database) => Promise<string>;
+  readonly withDatabase: WithDatabase;
   readonly log: Log;
   /** Tells CloudFormation how it went; until then the deployment waits. */
   readonly sendAnswer: (
@@ -29,30 +29,18 @@ export interface ApplyHandlerOptions {
 export function createApplyHandler(
   options: ApplyHandlerOptions,
 ): (event: CloudFormationCustomResourceEvent) => Promise<void> {
-  const { fleet, resolveUrl, log, sendAnswer, giveUpAfterMs } = options;
-
-  async function eachSource<Result>(
-    body: (source: Connection, request: SourceRequest) => Promise<Result>,
-  ): Promise<readonly Result[]> {
-    const results: Result[] = [];
-    for (const name of sourcesOf(fleet)) {
-      const database = fleet.databases.get(name);
-      if (database === undefined) continue;
-      const request = { database, syncs: [...fleet.syncs.values()], additive: true };
-      const url = await resolveUrl(database);
-      results.push(
-        await withConnection({ database: name, url, purpose: 'apply' }, (source) => body(source, request)),
-      );
-    }
-    return results;
-  }
+  const { fleet, withDatabase, log, sendAnswer, giveUpAfterMs } = options;
 
   async function apply(): Promise<void> {
     // Problems of any source end it before the first source is touched.
-    const [problem] = (await eachSource(planSource)).flatMap(({ problems }) => problems);
+    const plans = await eachSource(fleet, withDatabase, (source, request) =>
+      planSource(source, { ...request, additive: true }),
+    );
+    const [problem] = plans.flatMap(({ problems }) => problems);
     if (problem !== undefined) throw problem;
-    await eachSource(async (source, request) => {
-      const plan = await applyPlan(source, await planSource(source, request), { log, giveUpAfterMs });
+    await eachSource(fleet, withDatabase, async (source, request) => {
+      const wanted = await planSource(source, { ...request, additive: true });
+      const plan = await applyPlan(source, wanted, { log, giveUpAfterMs });
       log('info', 'apply.source.completed', { database: source.database, steps: plan.steps.length });
     });
   }

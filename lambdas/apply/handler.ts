@@ -1,7 +1,7 @@
 /** The apply function as AWS Lambda loads it: everything it is made of, read from top to bottom. */
 import { readSettings } from '../../shared/config/environment.ts';
 import { loadConfig } from '../../shared/config/load-config.ts';
-import { resolveUrl } from '../../shared/config/secrets.ts';
+import { withFleetDatabase } from '../../shared/config/with-fleet-database.ts';
 import { powertoolsLog } from '../../shared/telemetry/powertools.ts';
 import { createApplyHandler } from './create-handler.ts';
 import { sendAnswer } from './send-answer.ts';
@@ -14,7 +14,7 @@ const { fleet } = await loadConfig({ cwd: process.cwd() });
 
 export const handler = createApplyHandler({
   fleet,
-  resolveUrl,
+  withDatabase: withFleetDatabase(fleet, 'apply'),
   log: powertoolsLog('apply', logLevel),
   sendAnswer,
   giveUpAfterMs: GIVE_UP_AFTER_MS,

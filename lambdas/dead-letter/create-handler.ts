@@ -11,7 +11,7 @@ import type { Fleet, Lane } from '../../shared/config/types.ts';
 import { asBucardoError, BucardoError } from '../../shared/errors/bucardo-error.ts';
 import { parseKick } from '../../shared/queue/kick.ts';
 import type { KickQueue, KickSender } from '../../shared/queue/kick-queue.ts';
-import type { WithDatabase } from '../../shared/status/read-fleet-status.ts';
+import type { WithDatabase } from '../../shared/config/with-fleet-database.ts';
 import { errorFields, type Log } from '../../shared/telemetry/log.ts';
 import type { Metrics } from '../../shared/telemetry/metrics.ts';
 import type { Announce, Announcement } from './announce.ts';

@@ -9,7 +9,7 @@ import { functionError } from '../../shared/errors/function-error.ts';
 import type { KickReason } from '../../shared/queue/kick.ts';
 import type { KickQueue } from '../../shared/queue/kick-queue.ts';
 import { kickAndWait, type LaneOutcome } from '../../shared/status/kick-and-wait.ts';
-import type { WithDatabase } from '../../shared/status/read-fleet-status.ts';
+import type { WithDatabase } from '../../shared/config/with-fleet-database.ts';
 import { errorFields, type Log } from '../../shared/telemetry/log.ts';
 import { type KickRequest, parseKickRequest } from './parse-request.ts';
 

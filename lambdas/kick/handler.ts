@@ -3,7 +3,7 @@ import { readSettings } from '../../shared/config/environment.ts';
 import { loadConfig } from '../../shared/config/load-config.ts';
 import { createKickQueue } from '../../shared/queue/kick-queue.ts';
 import { requireQueueUrl } from '../../shared/queue/require-queue-url.ts';
-import { withFleetDatabase } from '../../shared/status/with-fleet-database.ts';
+import { withFleetDatabase } from '../../shared/config/with-fleet-database.ts';
 import { powertoolsLog } from '../../shared/telemetry/powertools.ts';
 import { createKickHandler } from './create-handler.ts';
 

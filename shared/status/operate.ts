@@ -4,15 +4,11 @@
  */
 import { lanesOf, pickLanes } from '../config/lanes.ts';
 import type { Fleet, Lane } from '../config/types.ts';
+import type { WithDatabase } from '../config/with-fleet-database.ts';
 import { BucardoError } from '../errors/bucardo-error.ts';
 import type { KickSender } from '../queue/kick-queue.ts';
 import { pauseLane, resumeLane } from './pause.ts';
-import {
-  type FleetStatus,
-  readFleetStatus,
-  type UnknownLane,
-  type WithDatabase,
-} from './read-fleet-status.ts';
+import { type FleetStatus, readFleetStatus, type UnknownLane } from './read-fleet-status.ts';
 
 export type OperateRequest =
   | { readonly command: 'status' }

@@ -1,8 +1,8 @@
 /** The status of a whole fleet: every lane of the configuration, as its source sees it. */
 import { lanesOf, sourcesOf } from '../config/lanes.ts';
 import type { Fleet } from '../config/types.ts';
+import type { WithDatabase } from '../config/with-fleet-database.ts';
 import { asBucardoError } from '../errors/bucardo-error.ts';
-import type { Connection } from '../postgres/connection.ts';
 import { type LaneStatus, readStatus } from './read-status.ts';
 
 /** A lane that nothing is known of: its source cannot be asked, or does not know it. */
@@ -15,12 +15,6 @@ export interface FleetStatus {
   readonly lanes: readonly LaneStatus[];
   readonly unknown: readonly UnknownLane[];
 }
-
-/** Connects to a database of the fleet for the time of `body`. */
-export type WithDatabase = <Result>(
-  name: string,
-  body: (connection: Connection) => Promise<Result>,
-) => Promise<Result>;
 
 /** Never rejects: a source that does not answer hides only its own lanes. */
 export async function readFleetStatus(fleet: Fleet, withDatabase: WithDatabase): Promise<FleetStatus> {

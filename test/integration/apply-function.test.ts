@@ -9,6 +9,7 @@ import { createApplyHandler } from '../../lambdas/apply/create-handler.ts';
 import { sendAnswer } from '../../lambdas/apply/send-answer.ts';
 import { DEFAULT_AWS_SETTINGS } from '../../shared/config/aws-settings.ts';
 import type { Sync } from '../../shared/config/types.ts';
+import { withFleetDatabase } from '../../shared/config/with-fleet-database.ts';
 import type { Log } from '../../shared/telemetry/log.ts';
 import { sourceDatabase, sourceSync, withSource } from '../support/captured-source.ts';
 import { createDatabase } from '../support/database.ts';
@@ -62,14 +63,15 @@ async function deploy(
   syncs: readonly Sync[],
   type: 'Create' | 'Update' | 'Delete' = 'Create',
 ): Promise<Answer | undefined> {
+  const fleet = {
+    name: 'test',
+    databases: new Map(Object.keys(urls).map((name) => [name, sourceDatabase('notify', name)])),
+    syncs: new Map(syncs.map((sync) => [sync.name, sync])),
+    aws: DEFAULT_AWS_SETTINGS,
+  };
   const handler = createApplyHandler({
-    fleet: {
-      name: 'test',
-      databases: new Map(Object.keys(urls).map((name) => [name, sourceDatabase('notify', name)])),
-      syncs: new Map(syncs.map((sync) => [sync.name, sync])),
-      aws: DEFAULT_AWS_SETTINGS,
-    },
-    resolveUrl: async ({ name }) => urls[name] ?? '',
+    fleet,
+    withDatabase: withFleetDatabase(fleet, 'test apply', async ({ name }) => urls[name] ?? ''),
     log,
     sendAnswer: (event, answer) => sendAnswer(event, answer, 10),
     giveUpAfterMs: 5_000,

@@ -12,7 +12,7 @@ import { createSqsClient } from '../../shared/queue/sqs-client.ts';
 import { ConnectionCache } from '../../shared/replicate/connection-cache.ts';
 import { runLane } from '../../shared/replicate/run-lane.ts';
 import { operate } from '../../shared/status/operate.ts';
-import type { WithDatabase } from '../../shared/status/read-fleet-status.ts';
+import type { WithDatabase } from '../../shared/config/with-fleet-database.ts';
 import type { Log } from '../../shared/telemetry/log.ts';
 import { createLaneFixture, type LaneFixture, type LogEvent, SOURCE } from '../support/lane-fixture.ts';
 import { waitFor } from '../support/wait-for.ts';

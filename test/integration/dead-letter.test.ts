@@ -8,7 +8,8 @@ import { createOperateHandler } from '../../lambdas/operate/create-handler.ts';
 import { BucardoError } from '../../shared/errors/bucardo-error.ts';
 import { withConnection } from '../../shared/postgres/connection.ts';
 import type { Kick } from '../../shared/queue/kick.ts';
-import type { FleetStatus, WithDatabase } from '../../shared/status/read-fleet-status.ts';
+import type { WithDatabase } from '../../shared/config/with-fleet-database.ts';
+import type { FleetStatus } from '../../shared/status/read-fleet-status.ts';
 import { createLaneFixture, type LaneFixture, type LogEvent } from '../support/lane-fixture.ts';
 
 const TABLE = 'create table item (id int primary key, name text)';
