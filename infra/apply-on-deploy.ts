@@ -3,6 +3,7 @@
  * changes. A failure rolls the deployment back; nothing is ever taken off a source by it.
  */
 import { CustomResource, Duration } from 'aws-cdk-lib';
+import type { IKey } from 'aws-cdk-lib/aws-kms';
 import type { FunctionOptions } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
 import type { Fleet } from '../shared/config/types.ts';
@@ -13,6 +14,8 @@ import { FleetFunction } from './fleet-function.ts';
 export interface ApplyOnDeployProps {
   readonly fleet: Fleet;
   readonly configFile: string;
+  /** Of the fleet; secrets may be encrypted with it, too. */
+  readonly encryptionKey: IKey | undefined;
   readonly network: Pick<FunctionOptions, 'vpc' | 'vpcSubnets' | 'securityGroups'>;
 }
 
@@ -24,7 +27,11 @@ const MEMORY_MIB = 256;
 export class ApplyOnDeploy extends Construct {
   readonly resource: CustomResource;
 
-  constructor(scope: Construct, id: string, { fleet, configFile, network }: ApplyOnDeployProps) {
+  constructor(
+    scope: Construct,
+    id: string,
+    { fleet, configFile, encryptionKey, network }: ApplyOnDeployProps,
+  ) {
     super(scope, id);
     const { function: apply } = new FleetFunction(this, 'Apply', {
       program: 'apply',
@@ -39,6 +46,8 @@ export class ApplyOnDeploy extends Construct {
       network,
     });
     grantDatabases(this, fleet, 'sources', apply);
+    // The other functions have it for the queue.
+    encryptionKey?.grantDecrypt(apply);
     this.resource = new CustomResource(this, 'Applied', {
       resourceType: 'Custom::BucardoApply',
       serviceToken: apply.functionArn,

@@ -68,6 +68,7 @@ export class BucardoFleet extends Construct {
       const { resource } = new ApplyOnDeploy(this, 'ApplyOnDeploy', {
         fleet,
         configFile,
+        encryptionKey,
         network: network.functionProps(),
       });
       for (const { function: ready } of this.functions.all) ready.node.addDependency(resource);

@@ -93,6 +93,20 @@ test('a key that is given encrypts queues and topic', () => {
   template.allResourcesProperties('AWS::SNS::Topic', { KmsMasterKeyId: key });
 });
 
+test('every program that reads secrets may decrypt what the key that is given encrypts', () => {
+  const { json } = synthesise(EVERYTHING);
+  const policies = (action: string) =>
+    new Set(
+      statementsOf(json)
+        .filter(({ statement }) => [statement.Action].flat().includes(action))
+        .map(({ id }) => id),
+    );
+  const readers = policies('secretsmanager:GetSecretValue');
+  // Six functions and the notifier.
+  expect(readers.size).toBe(7);
+  for (const id of readers) expect([...policies('kms:Decrypt')], id).toContain(id);
+});
+
 test('functions run on the newest Node and arm64, each with its own role and log group', () => {
   const { json, template } = synthesise(MINIMAL);
   const functions = functionsOf(json);
