@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import {
+  cpSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -153,11 +154,16 @@ test('types of the installed package accept the written configuration and refuse
   expect(wrong.out).toContain(`'"c"' is not assignable`);
 });
 
-test('another CDK app takes the fleet from the installed package, and synthesises it', () => {
-  // The package leaves these to the app. They are here already, and large.
+/** The package leaves these to the app. They are here already, and large. */
+function linkCdk(): void {
   for (const name of ['aws-cdk-lib', 'constructs', 'esbuild']) {
-    symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name));
+    const link = join(folder, 'node_modules', name);
+    if (!existsSync(link)) symlinkSync(join(root, 'node_modules', name), link);
   }
+}
+
+test('another CDK app takes the fleet from the installed package, and synthesises it', () => {
+  linkCdk();
   writeFileSync(
     join(folder, 'fleet.ts'),
     `import { defineConfig, secret } from 'bucardo-serverless';
@@ -188,4 +194,25 @@ test('another CDK app takes the fleet from the installed package, and synthesise
   const bundles = readdirSync(join(folder, 'cdk.out'), { recursive: true, encoding: 'utf8' });
   expect(bundles.filter((file) => file.endsWith('bucardo.config.mjs')).length).toBeGreaterThanOrEqual(6);
   expect(bundles.filter((file) => file.endsWith('Dockerfile'))).not.toEqual([]);
+});
+
+test('a pipeline deploys the fleet to staging and, after somebody agreed, to production', () => {
+  linkCdk();
+  const app = join(folder, 'pipeline');
+  cpSync(join(root, 'examples', 'pipeline'), app, { recursive: true });
+  const outDir = join(app, 'cdk.out');
+  const synthesised = run(app, 'env', `CDK_OUTDIR=${outDir}`, process.execPath, 'app.ts');
+  expect(synthesised, synthesised.err).toMatchObject({ status: 0 });
+  for (const stage of ['Staging', 'Production']) {
+    const assembly = join(outDir, `assembly-Pipeline-${stage}`);
+    const [template = ''] = readdirSync(assembly).filter((file) => file.endsWith('.template.json'));
+    expect(readFileSync(join(assembly, template), 'utf8')).toContain('Custom::BucardoApply');
+  }
+  const { Resources } = JSON.parse(readFileSync(join(outDir, 'Pipeline.template.json'), 'utf8')) as {
+    Resources: Record<string, { Type: string; Properties: { Stages?: readonly { Name: string }[] } }>;
+  };
+  const stages = Object.values(Resources).flatMap(({ Type, Properties }) =>
+    Type === 'AWS::CodePipeline::Pipeline' ? (Properties.Stages ?? []).map(({ Name }) => Name) : [],
+  );
+  expect(stages).toEqual(['Source', 'Build', 'UpdatePipeline', 'Assets', 'Staging', 'Production']);
 });
