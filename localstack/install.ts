@@ -22,13 +22,20 @@ export function installLocalStack(): string {
   mkdirSync(CACHE, { recursive: true });
   const draft = mkdtempSync(join(CACHE, 'localstack-draft-'));
   const draftPython = join(draft, 'bin', 'python');
-  const uv = ['-m', 'uv', 'pip', 'install', '--python', draftPython];
+  const pip = ['-m', 'pip', 'install'];
+  // It trusts whom the machine trusts, as pip does.
+  const uv = ['-m', 'uv', 'pip', 'install', '--system-certs', '--python', draftPython];
   try {
     run(findPython(), '-m', 'venv', draft);
-    run(draftPython, '-m', 'pip', 'install', '--require-hashes', '--requirement', UV_REQUIREMENTS);
-    run(draftPython, ...uv, '--require-hashes', '--requirement', REQUIREMENTS);
+    run(draftPython, ...pip, '--require-hashes', '--requirement', UV_REQUIREMENTS);
+    try {
+      run(draftPython, ...uv, '--require-hashes', '--requirement', REQUIREMENTS);
+    } catch {
+      // Ten times slower, but it has the settings of this machine's pip: an index of one's own, a proxy.
+      run(draftPython, ...pip, '--require-hashes', '--requirement', REQUIREMENTS);
+    }
     // With the build tool that the requirements list, so that nothing unpinned is fetched.
-    run(draftPython, ...uv, '--no-build-isolation', '--no-deps', EXECUTOR);
+    run(draftPython, ...pip, '--no-build-isolation', '--no-deps', EXECUTOR);
     // Nothing is run by its scripts, whose first lines name the draft; so it can be moved.
     renameSync(draft, place);
   } catch (error) {
