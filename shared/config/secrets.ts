@@ -26,7 +26,7 @@ export async function resolveUrl({ name, url, iam }: Database): Promise<string> 
   }
 }
 
-/** Makes the next `resolveUrl` ask again, unless that was done seconds ago: after a login was refused, the value may have been rotated. */
+/** Makes `resolveUrl` ask again, a few seconds after it last did at the earliest: a login was refused, so the value may have been rotated. */
 export function forgetUrl({ url, iam }: Database): void {
   if (typeof url !== 'string' && url.kind === 'secret') forget(secretsManager, url.id);
   if (typeof url !== 'string' && url.kind === 'parameter') forget(parameterStore, url.name);

@@ -29,6 +29,7 @@ interface Kept {
   /** The whole text: several references may name its fields. Shared by callers that ask at the same time. */
   readonly text: Promise<string>;
   readonly sinceMs: number;
+  untilMs: number;
 }
 
 const kept = new Map<string, Kept>();
@@ -37,8 +38,9 @@ const kept = new Map<string, Kept>();
 export async function readKept(store: Store, id: string): Promise<string> {
   const key = keyOf(store, id);
   const known = kept.get(key);
-  if (known !== undefined && Date.now() - known.sinceMs < KEPT_MS) return await known.text;
-  const entry: Kept = { text: fetchText(store, id), sinceMs: Date.now() };
+  const nowMs = Date.now();
+  if (known !== undefined && nowMs < known.untilMs) return await known.text;
+  const entry: Kept = { text: fetchText(store, id), sinceMs: nowMs, untilMs: nowMs + KEPT_MS };
   kept.set(key, entry);
   try {
     return await entry.text;
@@ -49,11 +51,10 @@ export async function readKept(store: Store, id: string): Promise<string> {
   }
 }
 
-/** Makes the next `readKept` ask the service again, unless it has just been asked. */
+/** Makes the next `readKept` ask the service again, or the first one after it has not been asked for a moment. */
 export function forget(store: Store, id: string): void {
-  const key = keyOf(store, id);
-  const known = kept.get(key);
-  if (known !== undefined && Date.now() - known.sinceMs >= NEW_MS) kept.delete(key);
+  const known = kept.get(keyOf(store, id));
+  if (known !== undefined) known.untilMs = Math.min(known.untilMs, known.sinceMs + NEW_MS);
 }
 
 function keyOf(store: Store, id: string): string {
