@@ -16,6 +16,16 @@ const CONFIG = `export default defineConfig({
   syncs: { orders: { sources: ['shop'], targets: ['reports'], tables: ['public.*'] } },
 });`;
 
+/** By nothing but these variables. */
+const SIGNED_IN = {
+  AWS_REGION: 'eu-west-1',
+  AWS_ACCESS_KEY_ID: 'test',
+  AWS_SECRET_ACCESS_KEY: 'test',
+  AWS_CONFIG_FILE: '/nowhere',
+  AWS_SHARED_CREDENTIALS_FILE: '/nowhere',
+  AWS_EC2_METADATA_DISABLED: 'true',
+};
+
 interface Answer {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
@@ -54,15 +64,7 @@ beforeEach(async () => {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
-  bucardo = createCommandLine(CONFIG, {
-    AWS_ENDPOINT_URL: `http://127.0.0.1:${port}`,
-    AWS_REGION: 'eu-west-1',
-    AWS_ACCESS_KEY_ID: 'test',
-    AWS_SECRET_ACCESS_KEY: 'test',
-    AWS_CONFIG_FILE: '/nowhere',
-    AWS_SHARED_CREDENTIALS_FILE: '/nowhere',
-    AWS_EC2_METADATA_DISABLED: 'true',
-  });
+  bucardo = createCommandLine(CONFIG, { ...SIGNED_IN, AWS_ENDPOINT_URL: `http://127.0.0.1:${port}` });
 });
 
 afterEach(async () => {
@@ -134,15 +136,7 @@ test.each([
   ['AWS_REGION', /no AWS region is set\n {2}What to do: Name it with --region, AWS_REGION or a profile/],
   ['AWS_ACCESS_KEY_ID', /there are no AWS credentials here\n {2}What to do: Sign in/],
 ])('without %s a person learns what to set', async (variable, text) => {
-  const poor = createCommandLine(CONFIG, {
-    AWS_REGION: 'eu-west-1',
-    AWS_ACCESS_KEY_ID: 'test',
-    AWS_SECRET_ACCESS_KEY: 'test',
-    AWS_CONFIG_FILE: '/nowhere',
-    AWS_SHARED_CREDENTIALS_FILE: '/nowhere',
-    AWS_EC2_METADATA_DISABLED: 'true',
-    [variable]: '',
-  });
+  const poor = createCommandLine(CONFIG, { ...SIGNED_IN, [variable]: '' });
   const { status, err } = await poor.run('status', '--aws');
   await poor[Symbol.asyncDispose]();
   expect(status).toBe(1);
