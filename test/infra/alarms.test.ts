@@ -30,6 +30,7 @@ import {
   METRIC_RUN_SECONDS,
   METRIC_SOURCES_FAILED,
 } from '../../shared/telemetry/metric-names.ts';
+import { sourceSync } from '../support/captured-source.ts';
 import {
   type CloudFormationTemplate,
   resourcesOf,
@@ -71,18 +72,8 @@ interface AlarmProperties {
 }
 
 function syncOf(name: string, targets: readonly string[], lagAlarmSeconds?: number): Sync {
-  return {
-    name,
-    source: 'shop',
-    targets,
-    include: [],
-    exclude: [],
-    schedule: undefined,
-    autokick: true,
-    copy: 'never',
-    batchRows: 1_000,
-    ...(lagAlarmSeconds === undefined ? {} : { lagAlarmSeconds }),
-  };
+  const sync = sourceSync({ sync: name, targets });
+  return lagAlarmSeconds === undefined ? sync : { ...sync, lagAlarmSeconds };
 }
 
 function fleetOf(...syncs: readonly Sync[]): Fleet {

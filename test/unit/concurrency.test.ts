@@ -8,6 +8,7 @@ import {
 } from '../../shared/config/concurrency.ts';
 import type { Fleet } from '../../shared/config/types.ts';
 import { rdsTls } from '../../shared/postgres/rds-tls.ts';
+import { sourceSync } from '../support/captured-source.ts';
 
 function fleetOf(
   limits: readonly (number | undefined)[],
@@ -26,17 +27,7 @@ function fleetOf(
     syncs: new Map(
       syncs.map(({ source, targets }, index) => [
         `s${index}`,
-        {
-          name: `s${index}`,
-          source: name(source),
-          targets: targets.map(name),
-          include: [],
-          exclude: [],
-          schedule: undefined,
-          autokick: true,
-          copy: 'never',
-          batchRows: 1,
-        },
+        { ...sourceSync({ sync: `s${index}`, targets: targets.map(name) }), source: name(source) },
       ]),
     ),
   };

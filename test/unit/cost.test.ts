@@ -4,28 +4,14 @@ import { expect, test } from 'vitest';
 import { costOf, sumOf } from '../../cli/cost/model.ts';
 import { toAwsSettings } from '../../shared/config/aws-settings.ts';
 import type { AwsConfig, Fleet } from '../../shared/config/types.ts';
+import { sourceSync } from '../support/captured-source.ts';
 
 function fleetOf(aws: AwsConfig = {}, targets: readonly string[] = ['reports']): Fleet {
   return {
     name: 'test',
     aws: toAwsSettings(aws),
     databases: new Map(),
-    syncs: new Map([
-      [
-        'orders',
-        {
-          name: 'orders',
-          source: 'shop',
-          targets,
-          include: [],
-          exclude: [],
-          schedule: undefined,
-          autokick: true,
-          copy: 'never',
-          batchRows: 1,
-        },
-      ],
-    ]),
+    syncs: new Map([['orders', sourceSync({ targets })]]),
   };
 }
 
