@@ -120,10 +120,7 @@ test('its check and its program run with nothing but Node, and a change becomes 
   await waitFor(async () => (await queue.depth()).visible === 2, 10_000, 'the kick for the change');
   queue.close();
   const ended = new Promise((resolve) => child.once('exit', resolve));
-  const stoppedAtMs = performance.now();
   child.kill('SIGTERM');
   expect(await ended).toBe(0);
-  // Half of the service's stop timeout.
-  expect(performance.now() - stoppedAtMs).toBeLessThan(5_000);
   expect(health()).toBe(false);
 });

@@ -322,6 +322,7 @@ describe('apply under load', () => {
         log: (_level, event) => waits.push(event),
       }),
     ).finally(() => (applied = true));
+    const heldSinceMs = performance.now();
     const latencies: number[] = [];
     let id = 0;
     const write = async () => {
@@ -334,13 +335,15 @@ describe('apply under load', () => {
       return waits.filter((event) => event === 'capture.step.waiting').length >= 4;
     });
     expect(applied).toBe(false);
+    const heldMs = performance.now() - heldSinceMs;
     await holder.script(`commit`);
     await waitFor(async () => {
       await write();
       return applied;
     });
     await applying;
-    expect(Math.max(...latencies)).toBeLessThan(1_000);
+    // A writer that waits for a lock that waits for the holder waits as long as the holder.
+    expect(Math.max(...latencies)).toBeLessThan(heldMs / 2);
     await write();
     const keys = (await deltasOf(writer, 'delta_public_a')).map(Number);
     const captured = keys[0] ?? Infinity;

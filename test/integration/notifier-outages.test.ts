@@ -34,7 +34,7 @@ async function start(timing: Partial<Timing> = { heartbeatMs: 600_000 }): Promis
     timing,
   });
   await notifier.ready;
-  await waitFor(() => state() === 'idle', 5_000, 'idle');
+  await waitFor(() => state() === 'idle', 20_000, 'idle');
   queue.forget();
   return queue;
 }
@@ -66,10 +66,10 @@ async function notifierPid(): Promise<number> {
 
 /** The source is watched again: a fresh change is kicked for. */
 async function expectChangesKick(queue: RecordingQueue): Promise<void> {
-  await waitFor(() => state() === 'idle', 10_000, 'idle');
+  await waitFor(() => state() === 'idle', 20_000, 'idle');
   queue.forget();
   await change();
-  await waitFor(() => queue.kicked('all/reports'), 2_000, 'a kick for a change afterwards');
+  await waitFor(() => queue.kicked('all/reports'), 20_000, 'a kick for a change afterwards');
 }
 
 test('a terminated connection is opened again and everything is kicked', async () => {
@@ -77,7 +77,7 @@ test('a terminated connection is opened again and everything is kicked', async (
   await sql(
     `begin; insert into public.orders values (-1); select pg_terminate_backend(${await notifierPid()}); commit`,
   );
-  await waitFor(() => queue.kicked('all/reports'), 5_000, 'a kick after reconnecting');
+  await waitFor(() => queue.kicked('all/reports'), 20_000, 'a kick after reconnecting');
   await expectChangesKick(queue);
 });
 
@@ -86,10 +86,10 @@ test.each(['fast', 'immediate'] as const)(
   async (mode) => {
     const queue = await start();
     await server.stop(mode);
-    await waitFor(() => state() === 'failing', 5_000, 'failing');
+    await waitFor(() => state() === 'failing', 20_000, 'failing');
     expect(notifier?.health().sources['shop']?.error).toBe('BUC-DB-UNREACHABLE');
     await server.start();
-    await waitFor(() => queue.kicked('all/reports'), 10_000, 'a kick after the restart');
+    await waitFor(() => queue.kicked('all/reports'), 20_000, 'a kick after the restart');
     await expectChangesKick(queue);
   },
 );
@@ -99,7 +99,7 @@ test('a server that comes back under another address is found there', async () =
   await server.stop();
   await server.moveToNewPort();
   await server.start();
-  await waitFor(() => queue.kicked('all/reports'), 10_000, 'a kick after the move');
+  await waitFor(() => queue.kicked('all/reports'), 20_000, 'a kick after the move');
   await expectChangesKick(queue);
 });
 
@@ -108,7 +108,7 @@ test('a connection that stays open but answers no more is given up', async () =>
   const pid = await notifierPid();
   process.kill(pid, 'SIGSTOP');
   try {
-    await waitFor(() => queue.kicked('all/reports'), 5_000, 'a kick over a new connection');
+    await waitFor(() => queue.kicked('all/reports'), 20_000, 'a kick over a new connection');
     await expectChangesKick(queue);
   } finally {
     process.kill(pid, 'SIGCONT');
@@ -139,9 +139,9 @@ test(
       };
       const writers = [writer(), writer(), writer()];
       for (let kill = 0; kill < 6; kill += 1) {
-        await waitFor(() => state() === 'idle' || state() === 'busy', 10_000, 'connected');
+        await waitFor(() => state() === 'idle' || state() === 'busy', 20_000, 'connected');
         const seen = committed.length;
-        await waitFor(() => committed.length > seen + 20 + kill * 7, 10_000, 'more commits');
+        await waitFor(() => committed.length > seen + 20 + kill * 7, 20_000, 'more commits');
         const { connectedSince } = notifier?.health().sources['shop'] ?? {};
         await sql(
           `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'bucardo notifier'`,
@@ -149,14 +149,14 @@ test(
         // By its outcome: the loss itself may be over before anybody looks.
         await waitFor(
           () => notifier?.health().sources['shop']?.connectedSince !== connectedSince,
-          5_000,
+          20_000,
           'the loss noticed',
         );
       }
       writing.abort();
       await Promise.all(writers);
       const uncovered = () => committed.filter((txid) => !queue.covered('all/reports', txid));
-      await waitFor(() => uncovered().length === 0, 5_000, 'a kick for every commit');
+      await waitFor(() => uncovered().length === 0, 20_000, 'a kick for every commit');
       expect(committed.length).toBeGreaterThan(200);
     } finally {
       await queue.close();

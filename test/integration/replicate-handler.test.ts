@@ -317,8 +317,9 @@ describe('a failing lane', () => {
       return DONE;
     });
     await queue.send([kick('reports')]);
-    await waitFor(isEmpty, 4_000);
+    await waitFor(isEmpty);
     expect(tries).toBe(2);
+    expect(eventsNamed('lane.run.failed')).toMatchObject([{ code: 'BUC-LANE-BUSY', delaySeconds: 1 }]);
     expect(measured.map(({ failed }) => failed)).toEqual([false, false]);
   });
 
@@ -405,7 +406,7 @@ describe('signs of life', () => {
       again += 1;
       return DONE;
     });
-    await waitFor(() => again === 1, 5_000);
+    await waitFor(() => again === 1);
     expect(abandoned.answers).toEqual([]);
     dead.open();
     await waitFor(isEmpty);

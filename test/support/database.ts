@@ -78,7 +78,7 @@ afterEach(async () => {
           [names],
         );
       // Closing a socket and the server's noticing it are two moments.
-      const clean = await waitFor(async () => (await leaked()).length === 0, 2_000).catch(() => false);
+      const clean = await waitFor(async () => (await leaked()).length === 0, 10_000).catch(() => false);
       const left = clean ? [] : await leaked();
       for (const name of names) {
         await db.run(`select pg_terminate_backend(pid) from pg_stat_activity where datname = $1`, [name]);
