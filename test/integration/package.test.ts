@@ -77,6 +77,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 test('the package holds the compiled program and its documents, and no tests, sources or benchmarks', () => {
   const files = readdirSync(installed, { recursive: true, encoding: 'utf8' });
+  expect(files).toContain(join('bin', 'bucardo.mjs'));
   expect(files).toContain(join('dist', 'cli', 'main.js'));
   expect(files).toContain(join('dist', 'shared', 'config', 'index.d.ts'));
   expect(files).toContain('LICENSE');
@@ -105,7 +106,7 @@ test('in an empty folder the program is enough: the package need not be installe
   const empty = mkdtempSync(join(tmpdir(), 'bucardo-empty-'));
   try {
     // What npx runs when it has fetched the package into its cache.
-    const main = join(installed, 'dist', 'cli', 'main.js');
+    const main = join(installed, 'bin', 'bucardo.mjs');
     const init = run(empty, process.execPath, main, 'init');
     expect(init).toMatchObject({ status: 0, err: '' });
     expect(init.out).toContain('npm install bucardo-serverless');
