@@ -325,6 +325,31 @@ describe('under load', () => {
     // 10, 20, 40, … 250 ms windows: about a dozen in two seconds.
     expect(queue.sent.length).toBeLessThan(40);
   });
+
+  test('a notifier that starts under steady load is ready, and misses nothing from then on', async () => {
+    const database = await shop();
+    const queue = newQueue();
+    await queue.observe(database.url);
+    const enough = new AbortController();
+    const sessions = await Promise.all(Array.from({ length: 4 }, () => database.app()));
+    const committed: Committed[] = [];
+    let ready = false;
+    const writing = sessions.map(async (app, session) => {
+      for (let id = session * 1_000_000; !enough.signal.aborted; id += 7) {
+        const done = await transact(app, id);
+        if (ready) committed.push(...done);
+      }
+    });
+    try {
+      await start({ shop: database.url }, SHOP, queue);
+      ready = true;
+      await waitFor(() => committed.length > 100);
+    } finally {
+      enough.abort();
+      await Promise.all(writing);
+    }
+    await waitFor(() => missing(queue, committed).length === 0, 20_000, 'a kick for every commit');
+  });
 });
 
 describe('sources that are polled', () => {
