@@ -1,9 +1,18 @@
 /** The status of lanes as text for people: one line a lane, and below it whatever needs attention. Pure. */
+import type { CopyReason } from '../shared/capture/control-schema.ts';
 import type { UnknownLane } from '../shared/status/read-fleet-status.ts';
 import type { LaneStatus } from '../shared/status/read-status.ts';
 import { PENDING_LIMIT } from '../shared/status/read-status.ts';
 import { copyLine } from './copy-text.ts';
 import { formatCount, formatSeconds, formatTable } from './table.ts';
+
+const REASONS: Readonly<Record<CopyReason, string>> = {
+  truncated: 'it was truncated',
+  restored: 'the source was restored',
+  uncaptured: 'changes of it may have been missed',
+  replaced: 'another table has its name now',
+  'target restored': 'the target was restored',
+};
 
 export function statusText(lanes: readonly LaneStatus[], unknown: readonly UnknownLane[]): string {
   const table = formatTable(
@@ -74,7 +83,7 @@ function notes(lane: LaneStatus): readonly string[] {
     ...lane.copies.map(copyLine),
     ...lane.copyNeeded.map(
       ({ relation, reason }) =>
-        `${relation} needs a copy (${reason === 'truncated' ? 'it was truncated' : 'the source was restored'}): bucardo copy ${lane.sync} --to ${lane.destination} --table ${relation}`,
+        `${relation} needs a copy (${REASONS[reason]}): bucardo copy ${lane.sync} --to ${lane.destination} --table ${relation}`,
     ),
     ...(lane.rejectedRows === 0
       ? []

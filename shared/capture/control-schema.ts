@@ -6,7 +6,19 @@
  */
 
 /** Raised when the shape of these objects changes; `apply` then brings a source up to date. */
-export const CONTROL_SCHEMA_VERSION = 2;
+export const CONTROL_SCHEMA_VERSION = 3;
+
+/**
+ * Why deltas alone cannot make a table equal any more, and only a copy can.
+ *
+ * - `truncated`: a TRUNCATE cannot be replayed from keys.
+ * - `restored`: the source is a restored copy, and destinations may have rows that it never had.
+ * - `uncaptured`: a trigger, the capture function or the delta table was missing or switched off; changes may have been missed.
+ * - `replaced`: another table has the name now.
+ * - `target restored`: the destination went back in time further than the deltas do.
+ */
+export const COPY_REASONS = ['truncated', 'restored', 'uncaptured', 'replaced', 'target restored'] as const;
+export type CopyReason = (typeof COPY_REASONS)[number];
 
 /** Channel of NOTIFY, Bucardo's own. */
 export const WAKE_CHANNEL = 'bucardo';
@@ -41,6 +53,7 @@ export const CLOCK_FLOOR = `timestamptz 'epoch' + coalesce(pg_sequence_last_valu
  * - `wake` is the armed flag: 1 armed, 0 disarmed. Sequences are read and set outside of transactions.
  * - `progress.mark` is NULL when everything is pending. `progress` is changed by compare-and-set on `mark::text`.
  * - `lane_status.paused_at` and `dead_letter_at` came with version 2, and so are added to what version 1 made.
+ * - `relation.table_oid` came with version 3: the table that is captured, whatever its name is now. NULL is unknown.
  * - Keys of rows are `text[]` in the order of `relation.key_columns`; as text a key may be too long for an index, hence `key_hash`.
  */
 export const CONTROL_SCHEMA = `
@@ -64,6 +77,18 @@ create table if not exists bucardo.relation (
   capture text not null check (capture in ('statement', 'row')),
   primary key (schema_name, table_name)
 );
+
+alter table bucardo.relation add column if not exists table_oid oid;
+
+-- Installed by an earlier version: the table that has our triggers is the one that was captured.
+update bucardo.relation r set table_oid = c.oid
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+where r.table_oid is null and (n.nspname, c.relname) = (r.schema_name, r.table_name)
+  and exists (
+    select from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+    where t.tgrelid = c.oid and p.pronamespace = 'bucardo'::regnamespace and p.proname like 'capture\\_%'
+  );
 
 create table if not exists bucardo.sync_relation (
   sync text not null,
@@ -150,11 +175,15 @@ create table if not exists bucardo.copy_needed (
   destination text not null,
   schema_name text not null,
   table_name text not null,
-  reason text not null check (reason in ('truncated', 'restored')),
+  reason text not null,
   since timestamptz not null default clock_timestamp(),
   primary key (sync, destination, schema_name, table_name),
   foreign key (sync, destination) references bucardo.progress on delete cascade
 );
+
+alter table bucardo.copy_needed
+  drop constraint if exists copy_needed_reason_check,
+  add constraint copy_needed_reason_check check (reason in (${COPY_REASONS.map((reason) => `'${reason}'`).join(', ')}));
 
 create table if not exists bucardo.rejected_row (
   sync text not null,

@@ -248,6 +248,8 @@ function newRelationSql(spec: NamedRelation): readonly string[] {
     ...deltaTableSql(spec),
     ...captureFunctionSql(spec),
     ...captureTriggers(spec).map(({ sql }) => sql),
+    // The triggers' locks keep the name on this table until the step is committed.
+    `update bucardo.relation set table_oid = ${quoteLiteral(quoteRelation(spec))}::regclass where ${relationIs(spec)}`,
     ...firingSql(spec, []),
   ];
 }

@@ -3,6 +3,7 @@
  * one snapshot; nothing is locked and nothing is changed.
  */
 import { asNotApplied } from '../capture/not-applied.ts';
+import type { CopyReason } from '../capture/control-schema.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { displayRelation } from '../postgres/identifiers.ts';
 import { NOTHING, parseSnapshot, type Snapshot } from '../postgres/snapshot.ts';
@@ -50,7 +51,7 @@ export interface LaneStatus {
   readonly held: readonly HeldStatus[];
   readonly copies: readonly CopyStatus[];
   /** Tables that deltas alone cannot make equal any more. */
-  readonly copyNeeded: readonly { readonly relation: string; readonly reason: 'truncated' | 'restored' }[];
+  readonly copyNeeded: readonly { readonly relation: string; readonly reason: CopyReason }[];
 }
 
 /** Counting further would only take time: it is a lot. */
@@ -82,7 +83,7 @@ interface StatusRow {
   readonly held: readonly (Named & Omit<HeldStatus, 'relation'>)[];
   readonly copies: readonly (Named &
     Pick<CopyStatus, 'state' | 'rowsCopied' | 'rowsEstimated'> & { readonly seconds: number | null })[];
-  readonly copyNeeded: readonly (Named & { readonly reason: 'truncated' | 'restored' })[];
+  readonly copyNeeded: readonly (Named & { readonly reason: CopyReason })[];
 }
 
 /** $1 syncs. One row per registered lane. A mark of another cluster says nothing: everything is pending then. */

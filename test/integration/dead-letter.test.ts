@@ -281,7 +281,7 @@ test('a source of version 1 says that it wants apply, and loses nothing by it', 
     update bucardo.origin set schema_version = 1`);
   await expect(lane.run()).rejects.toMatchObject({ code: 'BUC-NOT-APPLIED' });
   await lane.apply();
-  expect(await lane.source.row('select schema_version from bucardo.origin')).toEqual({ schema_version: 2 });
+  expect(await lane.source.row('select schema_version from bucardo.origin')).toEqual({ schema_version: 3 });
   await lane.run();
   await lane.expectEqual();
 });
