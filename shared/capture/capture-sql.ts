@@ -12,6 +12,7 @@
  */
 import { quoteIdentifier, quoteLiteral, quoteRelation, type RelationName } from '../postgres/identifiers.ts';
 import { captureFunctionName, relationHash, txidIndexName } from './delta-name.ts';
+import { CAPTURE_MARKER } from './capture-version.ts';
 import { CLOCK_FLOOR, WAKE_CHANNEL } from './control-schema.ts';
 
 export type CaptureLevel = 'statement' | 'row';
@@ -96,6 +97,7 @@ export function captureFunctionBody(spec: CaptureSpec): string {
 function statementBody(spec: CaptureSpec): string {
   const delta = quoteDelta(spec.deltaName);
   return `
+${CAPTURE_MARKER}
 declare
   stamp timestamptz := clock_timestamp();
 begin
@@ -125,6 +127,7 @@ function rowBody(spec: CaptureSpec): string {
     `insert into ${quoteDelta(spec.deltaName)} (${columns(spec)}, txntime, txid)
       values (${columns(spec, row)}, stamp, txid_current());`;
   return `
+${CAPTURE_MARKER}
 declare
   stamp timestamptz := clock_timestamp();
 begin
