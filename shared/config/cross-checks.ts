@@ -3,10 +3,13 @@
  * have the right kind, so that a mistake in one place hides none in another.
  */
 import type { Problem } from '../errors/bucardo-error.ts';
+import type { RelationName } from '../postgres/identifiers.ts';
 import { closestName } from './closest-name.ts';
 import { configPath } from './config-path.ts';
+import { databaseKey } from './database-url.ts';
 import { isPlainObject } from './kind-of.ts';
 import { displaySelector, parseSelector } from './relations.ts';
+import { type Route, routeProblems } from './route-checks.ts';
 
 /** A text of a list, with its place in it. */
 interface Item {
@@ -14,14 +17,19 @@ interface Item {
   readonly path: string;
 }
 
-/** The parts of a sync that other parts refer to. Relations are in their display form. */
+/** Its text is the display form, in which equal selectors are equal. */
+interface SelectorItem extends Item {
+  readonly selector: RelationName;
+}
+
+/** The parts of a sync that other parts refer to. */
 interface SyncNames {
   readonly name: string;
   readonly path: string;
   readonly sources: readonly Item[];
   readonly targets: readonly Item[];
-  readonly tables: readonly Item[];
-  readonly exclude: readonly Item[];
+  readonly tables: readonly SelectorItem[];
+  readonly exclude: readonly SelectorItem[];
 }
 
 export function crossProblems(input: unknown): readonly Problem[] {
@@ -36,9 +44,8 @@ export function crossProblems(input: unknown): readonly Problem[] {
       ...[sync.sources, sync.targets, sync.tables, sync.exclude].flatMap(repeated),
       ...excludedLiterally(sync),
     ]),
-    ...syncs.flatMap((later, index) =>
-      syncs.slice(0, index).flatMap((earlier) => collisions(earlier, later)),
-    ),
+    ...aliasProblems(input['databases'], syncs),
+    ...routeProblems(syncs.map(routeOf)),
   ];
 }
 
@@ -120,25 +127,40 @@ function excludedLiterally({ tables, exclude }: SyncNames): readonly Problem[] {
     }));
 }
 
-/** Relations that two syncs would write for each other's readers or over each other's rows. */
-function collisions(earlier: SyncNames, later: SyncNames): readonly Problem[] {
-  const target = later.targets.find(({ text }) => earlier.targets.some((other) => other.text === text));
-  const shared = later.tables.filter(({ text }) => earlier.tables.some((other) => other.text === text));
-  if (target !== undefined) {
-    return shared.map(({ path, text }) => ({
-      path,
-      text: `'${text}' is written to '${target.text}' by sync '${earlier.name}' too, and they would overwrite each other's rows; leave the table to one of the two syncs`,
-    }));
-  }
-  const source = later.sources.find(({ text }) => earlier.targets.some((other) => other.text === text));
-  const backAgain = later.targets.some(({ text }) => earlier.sources.some((other) => other.text === text));
-  if (source !== undefined && backAgain) {
-    return shared.map(({ path, text }) => ({
-      path,
-      text: `'${text}' already comes to '${source.text}' by sync '${earlier.name}', and would be sent back; changes in both directions need conflict handling, which is not supported yet: keep one direction`,
-    }));
-  }
-  return [];
+function routeOf({ name, sources, targets, tables, exclude }: SyncNames): Route {
+  return {
+    name,
+    sources: sources.map(({ text }) => text),
+    targets: targets.map(({ text }) => text),
+    include: tables.map(({ selector, path }) => ({ ...selector, path })),
+    exclude: exclude.map(({ selector }) => selector),
+  };
+}
+
+/**
+ * Everything is known by the database's name: its lanes, their locks, what the syncs deliver twice. So a database has one name
+ * among those that syncs use.
+ */
+function aliasProblems(databases: unknown, syncs: readonly SyncNames[]): readonly Problem[] {
+  if (!isPlainObject(databases)) return [];
+  const used = new Set(
+    syncs.flatMap(({ sources, targets }) => [...sources, ...targets].map(({ text }) => text)),
+  );
+  const names = new Map<string, string>();
+  return Object.entries(databases).flatMap(([name, database]): readonly Problem[] => {
+    const key = used.has(name) && isPlainObject(database) ? databaseKey(database['url']) : undefined;
+    if (key === undefined) return [];
+    const known = names.get(key);
+    if (known === undefined) names.set(key, name);
+    return known === undefined
+      ? []
+      : [
+          {
+            path: `${configPath(['databases', name])}.url`,
+            text: `is the database that '${known}' is, and under two names changes would be delivered twice, or into the database that they come from; name it '${known}' everywhere, or correct the URL`,
+          },
+        ];
+  });
 }
 
 function texts(list: unknown, path: string): readonly Item[] {
@@ -148,13 +170,15 @@ function texts(list: unknown, path: string): readonly Item[] {
   );
 }
 
-function relations(list: unknown, path: string): readonly Item[] {
+function relations(list: unknown, path: string): readonly SelectorItem[] {
   const plain = Array.isArray(list)
     ? list.map((item: unknown) => (isPlainObject(item) ? item['table'] : item))
     : [];
   return texts(plain, path).flatMap((item) => {
     const parsed = parseSelector(item.text);
-    return 'problem' in parsed ? [] : [{ path: item.path, text: displaySelector(parsed.selector) }];
+    if ('problem' in parsed) return [];
+    const { selector } = parsed;
+    return [{ path: item.path, text: displaySelector(selector), selector }];
   });
 }
 

@@ -87,6 +87,25 @@ function parseUrl(text: string): URL | undefined {
   return URL.canParse(text) ? new URL(text) : undefined;
 }
 
+/**
+ * Equal for two configured `url`s that are certainly of one database: the same reference, or plain URLs of the same server and
+ * database, whoever logs in. Undefined for what is no URL.
+ */
+export function databaseKey(input: unknown): string | undefined {
+  if (urlProblem(input) !== undefined) return undefined;
+  if (isReferenceLike(input)) {
+    const { kind, name, id, field } = input;
+    return JSON.stringify([kind, name, id, field]);
+  }
+  const url = typeof input === 'string' ? parseUrl(input) : undefined;
+  if (url === undefined) return undefined;
+  const host = url.searchParams.get('host') ?? url.hostname;
+  const port = url.searchParams.get('port') ?? url.port;
+  // As for psql: without a name the database is that of the user.
+  const database = url.pathname.length > 1 ? url.pathname.slice(1) : url.username;
+  return JSON.stringify([host.toLowerCase(), port === '' ? '5432' : port, database]);
+}
+
 /** What a reference is called in messages: never its value. */
 export function describeReference(reference: ValueRef): string {
   if (reference.kind !== 'secret') return `${reference.kind}('${reference.name}')`;

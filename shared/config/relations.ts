@@ -100,11 +100,18 @@ export function matchRelations(
   };
 }
 
+/** Never replicated: Postgres's own schemas and that of the queue tables. */
+export const SYSTEM_SCHEMAS: readonly NamePattern[] = ['pg_*', 'information_schema', 'bucardo'].map(
+  (schema) => ({ schema, table: '*' }),
+);
+
+const SYSTEM = SYSTEM_SCHEMAS.map(({ schema }) => wildcard(schema));
+
 function isSystemSchema(schema: string): boolean {
-  return schema.startsWith('pg_') || schema === 'information_schema' || schema === 'bucardo';
+  return SYSTEM.some((pattern) => pattern.test(schema));
 }
 
-function matcherOf(selector: NamePattern): (name: RelationName) => boolean {
+export function matcherOf(selector: NamePattern): (name: RelationName) => boolean {
   const schema = wildcard(selector.schema);
   const table = wildcard(selector.table);
   return (name) => schema.test(name.schema) && table.test(name.table);

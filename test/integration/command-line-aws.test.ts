@@ -11,7 +11,7 @@ const CONFIG = `export default defineConfig({
   fleet: 'shop-fleet',
   databases: {
     shop: { engine: 'postgres', url: env('NOWHERE') },
-    reports: { engine: 'postgres', url: env('NOWHERE') },
+    reports: { engine: 'postgres', url: env('NOWHERE_ELSE') },
   },
   syncs: { orders: { sources: ['shop'], targets: ['reports'], tables: ['public.*'] } },
 });`;

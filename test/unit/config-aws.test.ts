@@ -8,7 +8,10 @@ type Loose = Record<string, unknown>;
 const postgres = { engine: 'postgres', url: { kind: 'parameter', name: '/bucardo/shop' } };
 
 const config = (aws: unknown, shop: Loose = {}, sync: Loose = {}): Loose => ({
-  databases: { shop: { ...postgres, ...shop }, reports: postgres },
+  databases: {
+    shop: { ...postgres, ...shop },
+    reports: { ...postgres, url: { kind: 'env', name: 'REPORTS' } },
+  },
   syncs: { orders: { sources: ['shop'], targets: ['reports'], tables: ['public.*'], ...sync } },
   ...(aws === undefined ? {} : { aws }),
 });

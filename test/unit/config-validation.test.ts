@@ -8,7 +8,8 @@ type Loose = Record<string, unknown>;
 
 const url = { kind: 'env', name: 'ANY_URL' };
 const postgres = { engine: 'postgres', url };
-const databases: Loose = { shop: postgres, reports: postgres, archive: postgres };
+const at = (name: string): Loose => ({ engine: 'postgres', url: { kind: 'env', name } });
+const databases: Loose = { shop: at('SHOP_URL'), reports: at('REPORTS_URL'), archive: at('ARCHIVE_URL') };
 const orders: Loose = { sources: ['shop'], targets: ['reports'], tables: ['public.orders'] };
 
 const withSync = (changes: Loose): Loose => ({ databases, syncs: { orders: { ...orders, ...changes } } });
@@ -485,7 +486,8 @@ test('all problems come in one error, one line each, with their paths', () => {
 test('a correct configuration becomes a fleet with every default filled in', () => {
   const fleet = validateConfig(withSync({ schedule: 'cron(0  3 ? *  MON-FRI *)' }), 'bucardo.config.ts');
   expect(fleet.name).toBe('bucardo');
-  expect(fleet.databases.get('shop')).toEqual({ name: 'shop', engine: 'postgres', url, wake: 'notify' });
+  const shop = { name: 'shop', ...at('SHOP_URL'), wake: 'notify' };
+  expect(fleet.databases.get('shop')).toEqual(shop);
   expect(fleet.syncs.get('orders')).toEqual({
     name: 'orders',
     source: 'shop',
@@ -549,7 +551,10 @@ test('a plain URL without a password is accepted, also for a socket', () => {
 test('the longest names make a message group that SQS accepts', () => {
   const long = 'n'.repeat(63);
   const fleet = validateConfig(
-    { databases: { shop: postgres, [long]: postgres }, syncs: { [long]: { ...orders, targets: [long] } } },
+    {
+      databases: { shop: at('SHOP_URL'), [long]: postgres },
+      syncs: { [long]: { ...orders, targets: [long] } },
+    },
     'bucardo.config.ts',
   );
   expect(`${[...fleet.syncs.keys()][0]}/${long}`.length).toBeLessThanOrEqual(128);
