@@ -1,5 +1,6 @@
 /** What a source knows about its lanes: when they ran, what is parked or held, and for how long changes have been waiting. */
 import { asNotApplied } from '../../shared/capture/not-applied.ts';
+import { markIsFromHere } from '../../shared/capture/source-identity.ts';
 import type { Connection } from '../../shared/postgres/connection.ts';
 import { quoteIdentifier } from '../../shared/postgres/identifiers.ts';
 import { NOTHING, parseSnapshot, type Snapshot } from '../../shared/postgres/snapshot.ts';
@@ -23,12 +24,12 @@ export interface LaneRow {
 }
 
 /**
- * One row per registered lane; takes no locks. A mark from another cluster (the source was restored) says nothing about
+ * One row per registered lane; takes no locks. A mark from another place (the source was restored) says nothing about
  * this one's transactions: it is given as null, everything pending, as a run takes it.
  */
 const READ_LANES = `
   select p.sync, p.destination,
-    case when p.system_identifier = (pg_control_system()).system_identifier then p.mark::text end as mark,
+    case when ${markIsFromHere('p')} then p.mark::text end as mark,
     extract(epoch from clock_timestamp() - s.run_started_at)::float8 as "runStartedSecondsAgo",
     coalesce(s.failures, 0) as failures,
     extract(epoch from clock_timestamp() - s.retry_at)::float8 as "retryDueForSeconds",

@@ -5,6 +5,8 @@
  * working.
  */
 
+import { DATABASE_OID } from './source-identity.ts';
+
 /** Raised when the shape of these objects changes; `apply` then brings a source up to date. */
 export const CONTROL_SCHEMA_VERSION = 3;
 
@@ -68,6 +70,10 @@ create table if not exists bucardo.origin (
   system_identifier bigint not null,
   schema_version integer not null
 );
+
+-- Of the database that these tables belong to. What an earlier version installed is where it was made.
+alter table bucardo.origin add column if not exists database_oid oid;
+update bucardo.origin set database_oid = ${DATABASE_OID} where database_oid is null;
 
 create table if not exists bucardo.relation (
   schema_name text not null,

@@ -6,6 +6,7 @@ import type { Connection } from '../postgres/connection.ts';
 import { displayRelation, type RelationName } from '../postgres/identifiers.ts';
 import type { CaptureLevel, DeltaColumn } from './capture-sql.ts';
 import { captureFunctionName } from './delta-name.ts';
+import { AT_HOME, markIsFromHere } from './source-identity.ts';
 
 export interface InstalledTrigger {
   readonly name: string;
@@ -35,14 +36,13 @@ export interface LaneName {
 }
 
 export interface Installed {
-  /** Of the server that answers now. */
-  readonly systemIdentifier: string;
   /** Undefined if the control schema is not there. */
   readonly origin:
     | {
         readonly databaseName: string;
-        readonly systemIdentifier: string;
         readonly schemaVersion: number;
+        /** Registry and marks belong to this database of this cluster. */
+        readonly atHome: boolean;
       }
     | undefined;
   /** The role may create what is still missing: the schema, or objects in it. */
@@ -56,15 +56,14 @@ export interface Installed {
 
 /** One row. */
 const READ_SERVER = `
-  select (select system_identifier::text from pg_control_system()) as "systemIdentifier",
-    to_regclass('bucardo.origin') is not null as there,
+  select to_regclass('bucardo.origin') is not null as there,
     coalesce(has_schema_privilege(to_regnamespace('bucardo'), 'create'),
       has_database_privilege(current_database(), 'create')) as "mayCreate",
     array(select relname::text from pg_class where relnamespace = to_regnamespace('bucardo')) as "takenNames"`;
 
 const READ_ORIGIN = `
-  select database_name as "databaseName", system_identifier::text as "systemIdentifier",
-    schema_version as "schemaVersion"
+  select database_name as "databaseName", schema_version as "schemaVersion",
+    ${AT_HOME} and not exists (select from bucardo.progress p where not ${markIsFromHere('p')}) as "atHome"
   from bucardo.origin`;
 
 /** One row per registered relation, with what the catalogs say about its delta table. */
@@ -112,7 +111,6 @@ const READ_FUNCTIONS = `
   where p.pronamespace = to_regnamespace('bucardo') and p.proname like 'capture\\_%'`;
 
 interface ServerRow {
-  readonly systemIdentifier: string;
   readonly there: boolean;
   readonly mayCreate: boolean;
   readonly takenNames: readonly string[];

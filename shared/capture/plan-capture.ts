@@ -2,7 +2,7 @@
  * What `apply` has to do on a source: from what is wanted and what is installed to ordered steps, each of which is one
  * transaction that leaves capture complete for whatever it touches. Pure. Nothing to do is an empty list.
  *
- * Order: control schema, another cluster's traces, lanes and relations that are gone, one step per table, and only then the lanes,
+ * Order: control schema, another place's traces, lanes and relations that are gone, one step per table, and only then the lanes,
  * because a lane's mark must be younger than every trigger of its tables. A step that adds a table to a sync wants the
  * table's copy for the lanes that are there already; a lane that is registered later wants copies of all its tables.
  */
@@ -17,7 +17,7 @@ import {
   quoteRelation,
   type RelationName,
 } from '../postgres/identifiers.ts';
-import { adoptionSql } from './adopt-cluster.ts';
+import { adoptionSql } from './adopt-source.ts';
 import {
   captureFunctionBody,
   captureFunctionSql,
@@ -33,6 +33,7 @@ import { CONTROL_SCHEMA, CONTROL_SCHEMA_VERSION, WAKE_CHANNEL } from './control-
 import { chooseDeltaNames } from './delta-name.ts';
 import { dropRelationSql, forgetPairSql } from './drop-relation.ts';
 import type { Installed, InstalledRelation, InstalledTrigger, LaneName, TableFacts } from './installed.ts';
+import { DATABASE_OID } from './source-identity.ts';
 import { resolveRelations, selectRelations, type WantedRelation } from './wanted.ts';
 
 export interface PlanStep {
@@ -140,30 +141,29 @@ function withDeltaNames(
   });
 }
 
-function controlSteps(database: string, { origin, systemIdentifier, relations }: Installed): PlanStep[] {
+function controlSteps(database: string, { origin, relations }: Installed): PlanStep[] {
+  const steps: PlanStep[] = [];
   if (origin === undefined || origin.schemaVersion < CONTROL_SCHEMA_VERSION) {
-    const record = `insert into bucardo.origin (database_name, system_identifier, schema_version)
-  select ${quoteLiteral(database)}, system_identifier, ${CONTROL_SCHEMA_VERSION} from pg_control_system()
+    const record = `insert into bucardo.origin (database_name, system_identifier, database_oid, schema_version)
+  select ${quoteLiteral(database)}, system_identifier, ${DATABASE_OID}, ${CONTROL_SCHEMA_VERSION} from pg_control_system()
   on conflict (only_row) do update set schema_version = excluded.schema_version`;
-    return [
-      {
-        title:
-          origin === undefined
-            ? 'Create schema bucardo and its control tables'
-            : 'Bring the control tables up to date',
-        syncs: [],
-        sql: [CONTROL_SCHEMA, record],
-      },
-    ];
-  }
-  if (origin.systemIdentifier === systemIdentifier) return [];
-  return [
-    {
-      title: 'Take over the queue tables of another cluster: everything becomes pending',
+    steps.push({
+      title:
+        origin === undefined
+          ? 'Create schema bucardo and its control tables'
+          : 'Bring the control tables up to date',
       syncs: [],
-      sql: adoptionSql(relations.filter(({ deltaColumns }) => deltaColumns !== undefined)),
-    },
-  ];
+      sql: [CONTROL_SCHEMA, record],
+    });
+  }
+  if (origin?.atHome === false) {
+    steps.push({
+      title: 'Take over the queue tables of another database: everything becomes pending',
+      syncs: [],
+      sql: adoptionSql(relations),
+    });
+  }
+  return steps;
 }
 
 /** The lane's copies, held relations, status and rejected rows go with it. */

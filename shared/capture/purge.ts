@@ -12,6 +12,7 @@ import { formatSnapshot, intersect, parseSnapshot, type Snapshot } from '../post
 import type { Log } from '../telemetry/log.ts';
 import { quoteDelta } from './capture-sql.ts';
 import { tryCaptureLock } from './capture-lock.ts';
+import { AT_HOME, markIsFromHere } from './source-identity.ts';
 
 export interface PurgeSettings {
   /** Never less than the longest possible run. Architecture: 15 minutes with one source, an hour with several. */
@@ -42,12 +43,12 @@ interface PurgeRow extends RelationName {
 
 /**
  * $1 retention in seconds. One row per captured relation whose delta table is there; one snapshot for all, no locks. Marks of
- * another cluster count as covering nothing.
+ * another place count as covering nothing.
  */
 const READ_PURGE = `
   select r.schema_name as schema, r.table_name as table, r.delta_name as "deltaName",
     (
-      select coalesce(json_agg(case when p.system_identifier = o.system_identifier then p.mark::text end), '[]')
+      select coalesce(json_agg(case when ${markIsFromHere('p')} then p.mark::text end), '[]')
       from bucardo.sync_relation s join bucardo.progress p using (sync)
       where (s.schema_name, s.table_name) = (r.schema_name, r.table_name)
     )::jsonb || (
@@ -59,7 +60,6 @@ const READ_PURGE = `
     m.covered is not null as recorded,
     txid_current_snapshot()::text as now
   from bucardo.relation r
-  cross join bucardo.origin o
   left join bucardo.purge_mark m using (schema_name, table_name)
   where to_regclass(format('bucardo.%I', r.delta_name)) is not null
   order by r.schema_name, r.table_name`;
@@ -87,14 +87,12 @@ async function assertAtHome(db: Connection): Promise<void> {
     `select to_regclass('bucardo.origin') is not null as there`,
   );
   const [origin] = there
-    ? await db.rows<{ home: boolean }>(
-        `select system_identifier = (select system_identifier from pg_control_system()) as home from bucardo.origin`,
-      )
+    ? await db.rows<{ home: boolean }>(`select ${AT_HOME} as home from bucardo.origin`)
     : [];
   if (origin?.home !== true) {
     throw new BucardoError('BUC-NOT-APPLIED', {
       database: db.database,
-      ...(origin === undefined ? {} : { detail: 'the queue tables come from another cluster' }),
+      ...(origin === undefined ? {} : { detail: 'the queue tables come from another database' }),
     });
   }
 }

@@ -176,6 +176,14 @@ export const errorCodes = describe({
       'Delta tables, triggers or the lane’s progress mark are not (all) there, or the control tables are of an older version.',
     remedy: 'Run `bucardo apply`.',
   },
+  'BUC-SOURCE-UNSTEADY': {
+    title: 'A source seems to be another database each time',
+    retry: 'later',
+    meaning:
+      'The queue tables say that they belong to another database or cluster, as after a restore. They were taken over, and the next look said so again: sessions reach different servers, or something undoes changes of schema bucardo. Nothing was replicated.',
+    remedy:
+      'Let the URL reach one server only, and look for rules or triggers on the tables of schema bucardo.',
+  },
   'BUC-LANE-UNKNOWN': {
     title: 'There is no such sync or lane',
     retry: 'never',

@@ -3,6 +3,7 @@
  * that it fits the deltas which that snapshot shows.
  */
 import { asNotApplied } from '../capture/not-applied.ts';
+import { markIsFromHere } from '../capture/source-identity.ts';
 import type { Lane } from '../config/types.ts';
 import { BucardoError } from '../errors/bucardo-error.ts';
 import type { Connection } from '../postgres/connection.ts';
@@ -49,8 +50,8 @@ export interface LaneState {
   readonly mark: Snapshot;
   /** The mark's text as stored, for compare-and-set; null when everything is pending. */
   readonly storedMark: string | null;
-  /** The source was restored into another cluster since the mark was made. */
-  readonly otherCluster: boolean;
+  /** The source was restored into another database or cluster since the mark was made. */
+  readonly otherPlace: boolean;
   /** Somebody wants the lane to wait. */
   readonly paused: boolean;
   readonly relations: readonly RelationState[];
@@ -60,7 +61,7 @@ interface StateRow {
   readonly end_mark: string;
   readonly mark: string | null;
   readonly registered: boolean;
-  readonly other_cluster: boolean;
+  readonly other_place: boolean;
   readonly paused: boolean;
   readonly relations: readonly RelationRow[];
 }
@@ -88,7 +89,7 @@ const READ_STATE = `
   select txid_current_snapshot()::text as end_mark,
     p.mark::text as mark,
     p.sync is not null as registered,
-    coalesce(p.system_identifier <> (pg_control_system()).system_identifier, false) as other_cluster,
+    coalesce(not ${markIsFromHere('p')}, false) as other_place,
     exists (
       select from bucardo.lane_status l where (l.sync, l.destination) = ($1, $2) and l.paused_at is not null
     ) as paused,
@@ -129,7 +130,7 @@ export async function readLaneState(source: Connection, lane: Lane): Promise<Lan
     end: parseSnapshot(row.end_mark),
     mark: row.mark === null ? NOTHING : parseSnapshot(row.mark),
     storedMark: row.mark,
-    otherCluster: row.other_cluster,
+    otherPlace: row.other_place,
     paused: row.paused,
     relations: row.relations.map(relationState),
   };

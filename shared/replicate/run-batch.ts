@@ -45,7 +45,7 @@ export type BatchOutcome =
   /** Somebody wants the lane to wait: nothing was looked for. */
   | { readonly kind: 'paused' }
   /** The source is a restored copy; its control tables must be adopted first. */
-  | { readonly kind: 'other cluster' }
+  | { readonly kind: 'other place' }
   /** Copies were asked for. Whether the tables are copied has to be decided first: only then their deltas may be passed over. */
   | { readonly kind: 'copy wanted'; readonly state: LaneState }
   /** The mark was not what it was: another run is or was at work. Nothing is lost; begin again. */
@@ -77,9 +77,9 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
   const { lane, destination, batchRows, mode, failed } = settings;
   await source.script('begin isolation level repeatable read read only');
   const state = await readLaneState(source, lane);
-  if (state.otherCluster) {
+  if (state.otherPlace) {
     await source.script('rollback');
-    return { kind: 'other cluster' };
+    return { kind: 'other place' };
   }
   if (state.paused) {
     await source.script('rollback');

@@ -5,7 +5,7 @@
  */
 import type { Lane, Sync } from '../config/types.ts';
 import { findSync } from '../config/lanes.ts';
-import { adoptCluster } from '../capture/adopt-cluster.ts';
+import { adoptSource } from '../capture/adopt-source.ts';
 import { asBucardoError, BucardoError } from '../errors/bucardo-error.ts';
 import type { Connection, ConnectOptions } from '../postgres/connection.ts';
 import { errorFields, type LogFields } from '../telemetry/log.ts';
@@ -48,6 +48,7 @@ class LaneRun {
   #batches = 0;
   #recordedRows = 0;
   #recordedAtMs = 0;
+  #adopted = false;
 
   constructor(lane: Lane, sync: Sync, context: LaneRunContext) {
     this.#lane = lane;
@@ -107,7 +108,7 @@ class LaneRun {
         const result = await runBatch(source, settings);
         // What was not read to its end has left the connection in the middle of a stream.
         if (result.kind === 'again') await source.abort();
-        if (result.kind === 'other cluster') await adoptCluster(source);
+        if (result.kind === 'other place') await this.#adopt(source);
         return result;
       });
       switch (outcome.kind) {
@@ -125,14 +126,21 @@ class LaneRun {
           this.#log('lane.batch.again', outcome.error, outcome.mode);
           ({ mode, failed } = outcome);
           break;
-        case 'other cluster':
-          this.#context.log('warn', 'lane.source.restored', { ...this.#names(), source: this.#lane.source });
+        case 'other place':
           break;
         case 'overtaken':
           this.#context.log('info', 'lane.batch.overtaken', this.#names());
           break;
       }
     }
+  }
+
+  /** One run does so once: the source is at home then, or it will not be so by being adopted again and again. */
+  async #adopt(source: Connection): Promise<void> {
+    if (this.#adopted) throw new BucardoError('BUC-SOURCE-UNSTEADY', { database: source.database });
+    this.#adopted = true;
+    await adoptSource(source);
+    this.#context.log('warn', 'lane.source.restored', { ...this.#names(), source: this.#lane.source });
   }
 
   /** Returns whether a copy made progress. */

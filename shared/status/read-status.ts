@@ -3,6 +3,7 @@
  * one snapshot; nothing is locked and nothing is changed.
  */
 import { asNotApplied } from '../capture/not-applied.ts';
+import { markIsFromHere } from '../capture/source-identity.ts';
 import type { CopyReason } from '../capture/control-schema.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { displayRelation } from '../postgres/identifiers.ts';
@@ -86,10 +87,10 @@ interface StatusRow {
   readonly copyNeeded: readonly (Named & { readonly reason: CopyReason })[];
 }
 
-/** $1 syncs. One row per registered lane. A mark of another cluster says nothing: everything is pending then. */
+/** $1 syncs. One row per registered lane. A mark of another place says nothing: everything is pending then. */
 const READ_STATUS = `
   select p.sync, p.destination,
-    case when p.system_identifier = (pg_control_system()).system_identifier then p.mark::text end as mark,
+    case when ${markIsFromHere('p')} then p.mark::text end as mark,
     extract(epoch from clock_timestamp() - s.run_finished_at)::float8 as "lastRunSecondsAgo",
     coalesce(s.run_rows, 0) as "runRows",
     coalesce(s.run_seconds, 0) as "runSeconds",

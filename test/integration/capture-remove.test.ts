@@ -1,6 +1,6 @@
 /** What takes deltas or the whole of capture away again: uninstall, purge, another cluster. */
 import { describe, expect, test } from 'vitest';
-import { adoptCluster } from '../../shared/capture/adopt-cluster.ts';
+import { adoptSource } from '../../shared/capture/adopt-source.ts';
 import { purge } from '../../shared/capture/purge.ts';
 import { readInstalled } from '../../shared/capture/installed.ts';
 import { planUninstall, uninstall } from '../../shared/capture/uninstall.ts';
@@ -240,10 +240,10 @@ describe('a source that was restored from a dump', () => {
     await applySource(database.url);
     const db = await database.app();
     await withSource(database.url, async (source) => {
-      expect(await adoptCluster(source)).toBe(false);
+      expect(await adoptSource(source)).toBe(false);
       await pretendRestored(db);
-      const other = withSource(database.url, (second) => adoptCluster(second));
-      const done = [await adoptCluster(source), await other];
+      const other = withSource(database.url, (second) => adoptSource(second));
+      const done = [await adoptSource(source), await other];
       expect(done.filter(Boolean)).toHaveLength(1);
     });
     await expectAtHome(db);
@@ -261,6 +261,6 @@ describe('a source that was restored from a dump', () => {
 
   test('that was never prepared has nothing to adopt', async () => {
     const database = await createDatabase(TABLES);
-    await expect(withSource(database.url, adoptCluster)).rejects.toMatchObject({ code: 'BUC-NOT-APPLIED' });
+    await expect(withSource(database.url, adoptSource)).rejects.toMatchObject({ code: 'BUC-NOT-APPLIED' });
   });
 });

@@ -166,6 +166,14 @@ export class LaneFixture {
     this.target = await this.session(this.targetUrl());
   }
 
+  /** Does `body` while nobody is connected: all sessions and warm connections are closed, and new ones are opened after it. */
+  async away(body: () => Promise<void>): Promise<void> {
+    await Promise.all(this.#sessions.splice(0).map((session) => session.close()));
+    await this.forgetConnections();
+    await body();
+    await this.openSessions();
+  }
+
   /** Another application's session, closed with the fixture. */
   async session(url: string): Promise<Connection> {
     const session = await connect({ database: 'test', url, purpose: 'test application' });
