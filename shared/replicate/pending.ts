@@ -4,7 +4,7 @@
  */
 import type { Connection } from '../postgres/connection.ts';
 import { quoteIdentifier } from '../postgres/identifiers.ts';
-import type { Snapshot, Txid } from '../postgres/snapshot.ts';
+import { covers, type Snapshot, type Txid } from '../postgres/snapshot.ts';
 
 export interface DeltaRange {
   readonly deltaName: string;
@@ -24,34 +24,139 @@ export function pendingDeltas({ deltaName, mark, cut }: DeltaRange): string {
 
 type Range = Omit<DeltaRange, 'cut'>;
 
-export interface PendingCount {
-  /** Deltas pending, counted up to one more than the bound. */
-  readonly deltas: number;
-  /** The transaction of the last delta that was counted within the bound; undefined if all were. */
+export interface PendingCounts {
+  /** Deltas up to the cut, per range and in the order of the ranges. */
+  readonly deltas: readonly number[];
+  /** The last transaction that fits into the bound for all ranges together; undefined if everything fits. */
   readonly cut: Txid | undefined;
+  /** The first transaction alone has more deltas than the bound. */
+  readonly oversized: boolean;
 }
 
-const NONE_PENDING: PendingCount = { deltas: 0, cut: undefined };
+/** Looking for so many deltas first costs nothing, and is all that most batches need. */
+const FEW_DELTAS = 1_000;
 
 /** From so many relations on, planning to count them all takes longer than asking first which ones have something. */
 const MANY_RELATIONS = 20;
 
 /**
- * Counts pending deltas per relation, each up to `bound`, in the caller's snapshot. Takes no locks. Ties are kept whole:
- * a transaction's deltas are never split, so the batch may exceed the bound by one transaction.
+ * Counts what is pending in all ranges together, in the order of transactions, up to `bound` deltas, in the caller's snapshot. A
+ * transaction is never split: if it does not fit it is left to the next batch, unless it is the first one. Reads
+ * one index entry per delta within the bound and one per range, however much is pending. Takes no locks beyond those of reading.
  *
+ * @param source in a transaction
  * @param ranges those that have the lane's mark have that very object
  */
 export async function countPending(
   source: Connection,
   ranges: readonly Range[],
   { bound, laneMark }: { readonly bound: number; readonly laneMark: Snapshot },
-): Promise<readonly PendingCount[]> {
-  if (ranges.length < MANY_RELATIONS) return await countEach(source, ranges, bound);
-  const waiting = await findWaiting(source, ranges, laneMark);
-  const counts = await countEach(source, waiting, bound);
-  const found = new Map(waiting.map((range, position) => [range, counts[position]]));
-  return ranges.map((range) => found.get(range) ?? NONE_PENDING);
+): Promise<PendingCounts> {
+  const waiting = ranges.length < MANY_RELATIONS ? ranges : await findWaiting(source, ranges, laneMark);
+  const first = await countTogether(source, waiting, bound);
+  // So far only some of its deltas were counted, and perhaps not in all tables.
+  const counts =
+    first.oversized && first.cut !== undefined
+      ? { ...first, deltas: await countTransaction(source, waiting, first.cut) }
+      : first;
+  const found = new Map(waiting.map((range, position) => [range, counts.deltas[position] ?? 0]));
+  return { ...counts, deltas: ranges.map((range) => found.get(range) ?? 0) };
+}
+
+async function countTogether(
+  source: Connection,
+  ranges: readonly Range[],
+  bound: number,
+): Promise<PendingCounts> {
+  if (ranges.length === 0) return { deltas: [], cut: undefined, oversized: false };
+  const few = Math.min(bound, FEW_DELTAS);
+  const first = await readFirst(source, ranges, few);
+  if (few === bound || first.cut === undefined) return first;
+  // Without statistics the planner would sort all that is pending. It is told to merge the indexes.
+  await source.script(`savepoint counting; ${IN_INDEX_ORDER}`);
+  const counts = await readFirst(source, ranges, bound);
+  await source.script('rollback to savepoint counting; release savepoint counting');
+  return counts;
+}
+
+/** Measured: 50 tables with 150,000 deltas each, the first 100,000: 50 ms, against 1.8 s with a sort. */
+const IN_INDEX_ORDER = `
+  set local jit = off;
+  set local enable_sort = off;
+  set local enable_seqscan = off;
+  set local enable_bitmapscan = off;
+  set local max_parallel_workers_per_gather = 0`;
+
+interface CountRow {
+  readonly position: number;
+  readonly deltas: number;
+  readonly kept: number;
+  readonly cut: string | null;
+  readonly oversized: boolean | null;
+}
+
+/**
+ * One row per range that has some of the first deltas. With more than `bound` of them the last one read is beyond the bound: its
+ * transaction is left out, unless it is also the first. Each branch has an order of its own, for only then are the branches
+ * merged instead of sorted.
+ */
+async function readFirst(
+  source: Connection,
+  ranges: readonly Range[],
+  bound: number,
+): Promise<PendingCounts> {
+  const branches = ranges.map((range, position) => inOrder(range, position, bound + 1));
+  const rows = await source.rows<CountRow>(
+    `with first_deltas as materialized (
+       select position, txid from (${branches.join(' union all ')}) p order by txid limit ${bound + 1}
+     ),
+     beyond as (
+       select max(txid) as txid, max(txid) = min(txid) as oversized from first_deltas having count(*) > ${bound}
+     ),
+     cut as (
+       select oversized, case when oversized then txid else (
+         select max(f.txid) from first_deltas f where f.txid < beyond.txid
+       ) end as txid
+       from beyond
+     )
+     select position, count(*)::int as deltas, count(*) filter (where txid <= (select txid from cut))::int as kept,
+       (select txid from cut)::text as cut, (select oversized from cut) as oversized
+     from first_deltas group by position`,
+  );
+  const cut = rows[0]?.cut ?? undefined;
+  const counts = new Map(
+    rows.map(({ position, deltas, kept }) => [position, cut === undefined ? deltas : kept]),
+  );
+  return {
+    deltas: ranges.map((_, position) => counts.get(position) ?? 0),
+    cut: cut === undefined ? undefined : BigInt(cut),
+    oversized: rows[0]?.oversized === true,
+  };
+}
+
+function inOrder({ deltaName, mark }: Range, position: number, limit: number): string {
+  const entries = (condition: string): string =>
+    `(select ${position} as position, txid from bucardo.${quoteIdentifier(deltaName)} where ${condition} order by txid limit ${limit})`;
+  const beyond = entries(`txid >= ${mark.xmax}`);
+  if (mark.running.length === 0) return beyond;
+  return `${beyond} union all ${entries(`txid in (${mark.running.join(', ')})`)}`;
+}
+
+/** Deltas of one transaction in each of the ranges that do not cover it. */
+async function countTransaction(
+  source: Connection,
+  ranges: readonly Range[],
+  txid: Txid,
+): Promise<readonly number[]> {
+  const counts = ranges.map(({ deltaName, mark }, position) =>
+    covers(mark, txid)
+      ? `select ${position} as position, 0 as deltas`
+      : `select ${position}, (select count(*) from bucardo.${quoteIdentifier(deltaName)} where txid = ${txid})::int`,
+  );
+  const rows = await source.rows<{ deltas: number }>(
+    `select deltas from (${counts.join(' union all ')}) counts (position, deltas) order by position`,
+  );
+  return rows.map(({ deltas }) => deltas);
 }
 
 /**
@@ -77,43 +182,4 @@ async function findWaiting(
   ]);
   const waiting = new Set(rows.map(({ position }) => sameMark[position]));
   return ranges.filter((range) => range.mark !== mark || waiting.has(range));
-}
-
-async function countEach(
-  source: Connection,
-  ranges: readonly Range[],
-  bound: number,
-): Promise<readonly PendingCount[]> {
-  if (ranges.length === 0) return [];
-  const counts = ranges.map(
-    (range, position) => `
-      select ${position} as position, count(*)::int as deltas,
-        (array_agg(txid order by txid))[${bound}]::text as bound_txid
-      from (select txid from ${pendingInOrder(range, bound + 1)} p order by txid limit ${bound + 1}) p`,
-  );
-  const rows = await source.rows<{ deltas: number; bound_txid: string | null }>(
-    `select deltas, bound_txid from (${counts.join(' union all ')}) counts order by position`,
-  );
-  return rows.map(({ deltas, bound_txid }) => ({
-    deltas,
-    cut: deltas > bound && bound_txid !== null ? BigInt(bound_txid) : undefined,
-  }));
-}
-
-/** As `pendingDeltas`, txid only, each range cut off early in index order. */
-function pendingInOrder({ deltaName, mark }: Range, limit: number): string {
-  const table = `bucardo.${quoteIdentifier(deltaName)}`;
-  const beyond = `(select txid from ${table} where txid >= ${mark.xmax} order by txid limit ${limit})`;
-  if (mark.running.length === 0) return beyond;
-  return `(${beyond} union all select txid from ${table} where txid in (${mark.running.join(', ')}))`;
-}
-
-/** The earliest cut of several relations: one batch ends at one transaction for all of them. */
-export function earliestCut(counts: readonly PendingCount[]): Txid | undefined {
-  return counts
-    .map(({ cut }) => cut)
-    .reduce(
-      (least, cut) => (cut === undefined || (least !== undefined && least <= cut) ? least : cut),
-      undefined,
-    );
 }

@@ -15,7 +15,7 @@ import { scopeOf } from '../postgres/error-scope.ts';
 import type { Applied, ApplyMode, Destination } from '../targets/target.ts';
 import type { Boundary } from './key-range.ts';
 import { type LaneState, reachOf, readLaneState, type RelationState } from './lane-state.ts';
-import { countPending, earliestCut, type PendingCount } from './pending.ts';
+import { countPending } from './pending.ts';
 import { recordBatch, type RelationOutcome } from './record-batch.ts';
 import { planRelation, type RelationPlan } from './relation-plan.ts';
 import { isFewOf } from './share-of-table.ts';
@@ -101,9 +101,9 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
     ],
     { bound: batchRows, laneMark: state.mark },
   );
-  const cut = earliestCut(counts);
+  const { cut, deltas } = counts;
   const problems = new Map(failed);
-  const planned = await planShares(source, settings, state, sharesOf(attempted, counts, state), problems);
+  const planned = await planShares(source, settings, state, sharesOf(attempted, deltas, state), problems);
 
   let applied: Applied = { rows: 0, refused: [] };
   if (planned.length > 0) {
@@ -124,7 +124,7 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
 
   const mark = advance(state.mark, state.end, cut);
   const outcomes = outcomesOf(state, attempted, cut, mark, problems);
-  if (counts.every(({ deltas }) => deltas === 0) && outcomes.every(({ kind }) => kind === 'applied')) {
+  if (deltas.every((count) => count === 0) && outcomes.every(({ kind }) => kind === 'applied')) {
     return { kind: 'idle', state };
   }
   const { refused, rows } = applied;
@@ -140,11 +140,11 @@ function truncations(state: LaneState): { readonly deltaName: string; readonly m
 
 function sharesOf(
   attempted: readonly RelationState[],
-  counts: readonly PendingCount[],
+  counts: readonly number[],
   state: LaneState,
 ): readonly Share[] {
   return attempted.flatMap((relation, position) => {
-    const deltas = counts[position]?.deltas ?? 0;
+    const deltas = counts[position] ?? 0;
     const reach = reachOf(relation.copy);
     if (deltas === 0 || reach.kind === 'none') return [];
     const upTo = reach.kind === 'up to' ? reach.boundary : undefined;
