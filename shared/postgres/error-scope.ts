@@ -11,6 +11,7 @@ const BY_SQLSTATE: Readonly<Record<string, ErrorScope>> = {
   '42': 'relation', // undefined or forbidden
   '428C9': 'relation', // writes to a generated column
   '55000': 'relation', // the object is not in a state that allows it
+  '55P03': 'relation', // another session holds the table, or a row of it, for longer than is waited
   HV: 'relation', // a foreign table
 };
 

@@ -143,7 +143,7 @@ test.each([
   ['25006', 'lane'],
   ['40001', 'lane'],
   ['53300', 'lane'],
-  ['55P03', 'lane'],
+  ['55P03', 'relation'],
   ['57P01', 'lane'],
   ['XX000', 'lane'],
   ['ECONNRESET', 'lane'],

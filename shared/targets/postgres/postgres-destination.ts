@@ -1,25 +1,26 @@
 /** Postgres as a destination: one session, every batch one transaction. */
-import { asBucardoError, BucardoError } from '../../errors/bucardo-error.ts';
+import { BucardoError } from '../../errors/bucardo-error.ts';
 import { describeTables, type Table } from '../../postgres/catalog.ts';
 import type { Connection } from '../../postgres/connection.ts';
-import {
-  displayRelation,
-  quoteIdentifier,
-  quoteRelation,
-  type RelationName,
-} from '../../postgres/identifiers.ts';
+import { quoteRelation, type RelationName } from '../../postgres/identifiers.ts';
 import type { RelationPlan } from '../../replicate/relation-plan.ts';
 import type { Applied, ApplyMode, Destination, RelationChanges } from '../target.ts';
 import { applyCarefully } from './apply-carefully.ts';
 import { applyInOrder, applyInReplicaRole } from './apply-together.ts';
+import { emptyTables } from './empty-tables.ts';
 import { type ErrorScope, scopeOf } from '../../postgres/error-scope.ts';
 import { naming } from './naming.ts';
 import { rowFormat } from './row-format.ts';
 import { copyIntoTable } from './statements.ts';
-import { parentsFirst } from '../../replicate/table-order.ts';
 
 /** Hashing and sorting a batch within memory; a few sessions at a time do so. */
 const BATCH_WORK_MEM = '64MB';
+
+/**
+ * How long a statement waits for a row or a table that another session has. The source's snapshot is open meanwhile, and what the
+ * batch has written already is locked; then the relation is held with an error that says so, and the others go on.
+ */
+const LOCK_WAIT = '10s';
 
 export class PostgresDestination implements Destination {
   readonly modes: Destination['modes'];
@@ -45,7 +46,7 @@ export class PostgresDestination implements Destination {
   }
 
   async describe(relations: readonly RelationName[]): Promise<ReadonlyMap<string, Table>> {
-    return await describeTables(this.#db, relations);
+    return await this.#transaction(() => describeTables(this.#db, relations));
   }
 
   async apply(batch: readonly RelationChanges[], mode: ApplyMode): Promise<Applied> {
@@ -67,60 +68,25 @@ export class PostgresDestination implements Destination {
 
   async isEmpty(plan: RelationPlan): Promise<boolean> {
     const { empty } = await naming(plan, () =>
-      this.#db.row<{ empty: boolean }>(`select not exists (select from ${quoteRelation(plan)}) as empty`),
+      this.#transaction(() =>
+        this.#db.row<{ empty: boolean }>(
+          `select not exists (select from ${plan.target.partitioned ? '' : 'only '}${quoteRelation(plan)}) as empty`,
+        ),
+      ),
     );
     return empty;
   }
 
   async empty(plans: readonly RelationPlan[]): Promise<void> {
-    await this.#transaction(async () => {
-      if (await this.#truncated(plans)) return;
-      if (!this.#replicaRole) await this.#expectNoAction(plans);
-      const children = parentsFirst(plans.map((plan) => ({ plan }))).toReversed();
-      for (const { plan } of children)
-        await naming(plan, () => this.#db.run(`delete from ${quoteRelation(plan)}`));
-    });
-  }
-
-  /** Rows of other tables must not be deleted or changed with those of `plans`: nothing would bring them back. */
-  async #expectNoAction(plans: readonly RelationPlan[]): Promise<void> {
-    const emptied = new Set(plans.map(displayRelation));
-    for (const plan of plans) {
-      for (const { table, columns } of plan.target.actingKeys.filter(
-        (key) => !emptied.has(displayRelation(key.table)),
-      )) {
-        const refers = columns.map(({ referring }) => `${quoteIdentifier(referring)} is not null`);
-        const { acts } = await this.#db.row<{ acts: boolean }>(
-          `select exists (select from ${quoteRelation(table)} where ${refers.join(' and ')}) as acts`,
-        );
-        if (!acts) continue;
-        throw new BucardoError('BUC-COPY-ACTS', {
-          database: this.#db.database,
-          relation: displayRelation(plan),
-          detail: `${displayRelation(table)} refers to it`,
-        });
-      }
-    }
-  }
-
-  /** TRUNCATE is faster by far, but needs a right of its own and refuses tables that others refer to. */
-  async #truncated(plans: readonly RelationPlan[]): Promise<boolean> {
-    await this.#db.script('savepoint truncation');
-    try {
-      await this.#db.script(`truncate ${plans.map(quoteRelation).join(', ')}`);
-      return true;
-    } catch (error) {
-      const { sqlstate } = asBucardoError(error);
-      if (sqlstate !== '42501' && sqlstate !== '0A000') throw error;
-      await this.#db.script('rollback to savepoint truncation');
-      return false;
-    }
+    const transaction = <Result>(body: () => Promise<Result>): Promise<Result> => this.#transaction(body);
+    await emptyTables({ db: this.#db, replicaRole: this.#replicaRole, transaction }, plans);
   }
 
   async #transaction<Result>(body: () => Promise<Result>): Promise<Result> {
     return await this.#db.transaction('read committed', async () => {
       const { pid } = await this.#db.row<{ pid: number }>(
-        `select pg_backend_pid() as pid, set_config('work_mem', '${BATCH_WORK_MEM}', true)`,
+        `select pg_backend_pid() as pid, set_config('work_mem', '${BATCH_WORK_MEM}', true),
+           set_config('lock_timeout', '${LOCK_WAIT}', true)`,
       );
       if (pid !== this.#backendPid)
         throw new BucardoError('BUC-LANE-POOLED', { database: this.#db.database });
