@@ -7,6 +7,7 @@ import { createDeadLetterHandler } from '../lambdas/dead-letter/create-handler.t
 import { createReplicateHandler, type ReplicateHandlerOptions } from '../lambdas/replicate/create-handler.ts';
 import { createSweepHandler } from '../lambdas/sweep/create-handler.ts';
 import { purge } from '../shared/capture/purge.ts';
+import { watchCapture } from '../shared/capture/watch-capture.ts';
 import type { Database, Fleet } from '../shared/config/types.ts';
 import { withFleetDatabase } from '../shared/config/with-fleet-database.ts';
 import { asBucardoError } from '../shared/errors/bucardo-error.ts';
@@ -100,6 +101,7 @@ export function startLocalFunctions(options: LocalFunctionsOptions): LocalFuncti
     log,
     metrics,
     now: Date.now,
+    watch: (source) => watchCapture(source, log),
     purge: (source) => purge(source, { retentionSeconds: RETENTION_SECONDS, log }),
   });
   let sweeping: Promise<unknown> = Promise.resolve();

@@ -41,7 +41,7 @@ export function laneState(lane: LaneStatus): string {
   if (lane.failures > 0) return 'failing';
   if (lane.held.length > 0) return 'held';
   if (lane.copies.length > 0) return 'copying';
-  if (lane.copyNeeded.length > 0) return 'needs copy';
+  if (lane.copyNeeded.length > 0 || lane.uncaptured.length > 0) return 'needs copy';
   return lane.pending > 0 ? 'behind' : 'level';
 }
 
@@ -81,6 +81,10 @@ function notes(lane: LaneStatus): readonly string[] {
         `${relation} waits (${code}), next try in ${formatSeconds(retryInSeconds)}: ${message}`,
     ),
     ...lane.copies.map(copyLine),
+    ...lane.uncaptured.map(
+      ({ relation, why }) =>
+        `${relation} may lack changes (${why}): bucardo apply, then bucardo copy ${lane.sync} --to ${lane.destination} --table ${relation}`,
+    ),
     ...lane.copyNeeded.map(
       ({ relation, reason }) =>
         `${relation} needs a copy (${REASONS[reason]}): bucardo copy ${lane.sync} --to ${lane.destination} --table ${relation}`,

@@ -22,6 +22,8 @@ export interface SweepHandlerOptions {
   readonly metrics: Pick<Metrics, 'sweep'>;
   /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** Looks whether changes of one source may have been missed, and asks for copies. */
+  readonly watch: (source: Connection) => Promise<unknown>;
   /** Deletes the deltas of one source that every destination has. */
   readonly purge: (source: Connection) => Promise<unknown>;
   /** Seconds between two sweeps; changes that wait longer were missed. Default 60. */
@@ -43,7 +45,7 @@ const SWEEP_INTERVAL_SECONDS = 60;
 const STATEMENT_TIMEOUT_SECONDS = 20;
 
 export function createSweepHandler(options: SweepHandlerOptions): () => Promise<SweepReport> {
-  const { fleet, resolveUrl, queue, log, metrics, now, purge } = options;
+  const { fleet, resolveUrl, queue, log, metrics, now, watch, purge } = options;
   const intervalSeconds = options.intervalSeconds ?? SWEEP_INTERVAL_SECONDS;
 
   /** Kicks what it can decide at once before it looks into delta tables, which may take longer. */
@@ -74,6 +76,7 @@ export function createSweepHandler(options: SweepHandlerOptions): () => Promise<
         missed.push({ lane: lane.id, reason: 'sweep' });
     }
     await send(missed, kicked);
+    await watch(source);
     await purge(source);
   }
 

@@ -1,5 +1,6 @@
 /** The sweep function as AWS Lambda loads it: everything it is made of, read from top to bottom. */
 import { purge } from '../../shared/capture/purge.ts';
+import { watchCapture } from '../../shared/capture/watch-capture.ts';
 import { readSettings } from '../../shared/config/environment.ts';
 import { loadConfig } from '../../shared/config/load-config.ts';
 import { freshUrl } from '../../shared/config/secrets.ts';
@@ -25,6 +26,7 @@ export const handler = createSweepHandler({
   metrics: powertoolsMetrics(fleet.name),
   now: Date.now,
   scheduleGraceSeconds: SCHEDULE_GRACE_SECONDS,
+  watch: (source) => watchCapture(source, log),
   // Every sync has one source, so deltas are kept only as long as a run that was thought dead may still need them.
   purge: (source) => purge(source, { retentionSeconds: REPLICATE_TIMEOUT_SECONDS, log }),
 });

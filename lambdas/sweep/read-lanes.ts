@@ -17,7 +17,7 @@ export interface LaneRow {
   readonly copyUnfinished: boolean;
   readonly paused: boolean;
   readonly rejectedRows: number;
-  /** Delta tables of the sync's relations. */
+  /** Delta tables of the sync's relations, as far as they are there. */
   readonly deltaNames: readonly string[];
   /** Relations that are held have marks of their own. */
   readonly held: readonly { readonly deltaName: string; readonly mark: string | null }[];
@@ -50,12 +50,13 @@ const READ_LANES = `
       from bucardo.held_relation h
       join bucardo.relation r using (schema_name, table_name)
       where (h.sync, h.destination) = (p.sync, p.destination)
+        and to_regclass(format('bucardo.%I', r.delta_name)) is not null
     ) as held,
     array(
       select r.delta_name
       from bucardo.sync_relation sr
       join bucardo.relation r using (schema_name, table_name)
-      where sr.sync = p.sync
+      where sr.sync = p.sync and to_regclass(format('bucardo.%I', r.delta_name)) is not null
       order by r.delta_name
     ) as "deltaNames"
   from bucardo.progress p

@@ -38,9 +38,10 @@ export const CONTROL_TABLES: readonly string[] = [
   'copy_needed',
   'rejected_row',
   'purge_mark',
+  'capture_state',
 ];
 export const CONTROL_SEQUENCES: readonly string[] = ['clock', 'wake'];
-export const CONTROL_FUNCTIONS: readonly string[] = ['tick'];
+export const CONTROL_FUNCTIONS: readonly string[] = ['tick', 'delta_lost'];
 
 /**
  * The hybrid clock's floor as an instant. `pg_sequence_last_value` costs a fifth of a `select last_value` (1.5 against 8 µs
@@ -56,6 +57,8 @@ export const CLOCK_FLOOR = `timestamptz 'epoch' + coalesce(pg_sequence_last_valu
  * - `progress.mark` is NULL when everything is pending. `progress` is changed by compare-and-set on `mark::text`.
  * - `lane_status.paused_at` and `dead_letter_at` came with version 2, and so are added to what version 1 made.
  * - `relation.table_oid` came with version 3: the table that is captured, whatever its name is now. NULL is unknown.
+ * - `delta_lost()` is called by the triggers that guard delta tables. @see delta-guard.ts
+ * - `capture_state` is what was found when somebody last looked at a relation's triggers, function, delta table and partitions.
  * - Keys of rows are `text[]` in the order of `relation.key_columns`; as text a key may be too long for an index, hence `key_hash`.
  */
 export const CONTROL_SCHEMA = `
@@ -216,6 +219,35 @@ create table if not exists bucardo.purge_mark (
   primary key (schema_name, table_name),
   foreign key (schema_name, table_name) references bucardo.relation on delete cascade
 );
+
+create table if not exists bucardo.capture_state (
+  schema_name text not null,
+  table_name text not null,
+  place text not null,
+  function_hash text not null,
+  delta_oid oid not null,
+  triggers jsonb not null,
+  partitions jsonb not null,
+  recorded_at timestamptz not null default clock_timestamp(),
+  primary key (schema_name, table_name),
+  foreign key (schema_name, table_name) references bucardo.relation on delete cascade
+);
+
+create or replace function bucardo.delta_lost() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $lost$
+begin
+  insert into bucardo.copy_needed (sync, destination, schema_name, table_name, reason)
+  select p.sync, p.destination, r.schema_name, r.table_name, 'uncaptured'
+  from bucardo.relation r
+  join bucardo.sync_relation s using (schema_name, table_name)
+  join bucardo.progress p using (sync)
+  where r.delta_name = tg_table_name
+  on conflict do nothing;
+  return null;
+end
+$lost$;
+
+revoke all on function bucardo.delta_lost() from public;
 
 create or replace function bucardo.tick() returns timestamptz
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $tick$

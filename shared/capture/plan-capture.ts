@@ -29,12 +29,16 @@ import {
   quoteDelta,
   seesRows,
 } from './capture-sql.ts';
+import { recordStateSql, type DeltaState } from './capture-state.ts';
 import { CONTROL_SCHEMA, CONTROL_SCHEMA_VERSION, WAKE_CHANNEL } from './control-schema.ts';
+import { guardSql, identitySql, repairDeltaSql } from './delta-guard.ts';
 import { chooseDeltaNames } from './delta-name.ts';
 import { dropRelationSql, forgetPairSql } from './drop-relation.ts';
+import { hasChanged } from './find-losses.ts';
 import type { Installed, InstalledRelation, InstalledTrigger, LaneName, TableFacts } from './installed.ts';
 import { DATABASE_OID } from './source-identity.ts';
 import { resolveRelations, selectRelations, type WantedRelation } from './wanted.ts';
+import { type CaptureLook, needCopySql } from './watch-capture.ts';
 
 export interface PlanStep {
   /** For people: `Capture public.orders`. */
@@ -43,6 +47,8 @@ export interface PlanStep {
   readonly relation?: string;
   /** The syncs that cannot be registered before this step is done. */
   readonly syncs: readonly string[];
+  /** Why changes of the relation may have been missed; the step asks for a copy then. */
+  readonly missed?: readonly string[];
   /** One transaction. */
   readonly sql: readonly string[];
 }
@@ -64,6 +70,8 @@ export interface CaptureInput {
   /** By `displayRelation`. */
   readonly facts: ReadonlyMap<string, TableFacts>;
   readonly installed: Installed;
+  /** What was found of each registered relation, by `displayRelation`. */
+  readonly looks: ReadonlyMap<string, CaptureLook>;
   /** Only adds; what the configuration no longer has stays as it is. */
   readonly additive?: boolean | undefined;
 }
@@ -83,7 +91,7 @@ export function planCapture(input: CaptureInput): CapturePlan {
     steps: [
       ...controlSteps(database.name, installed),
       ...(input.additive === true ? [] : removalSteps(installed, staying, selected)),
-      ...specs.flatMap((spec) => relationSteps(spec, installed, staying, syncs)),
+      ...specs.flatMap((spec) => relationSteps(spec, input, staying)),
       ...syncs.flatMap((sync) => registerSteps(sync, specs, staying)),
     ],
   };
@@ -210,9 +218,8 @@ function forgetSteps(
 
 function relationSteps(
   spec: NamedRelation,
-  installed: Installed,
+  { installed, syncs, looks }: CaptureInput,
   lanes: readonly LaneName[],
-  syncs: readonly Sync[],
 ): readonly PlanStep[] {
   const relation = displayRelation(spec);
   const known = installed.relations.find((candidate) => displayRelation(candidate) === relation);
@@ -222,8 +229,15 @@ function relationSteps(
         (pair) => pair.sync === sync && pair.schema === spec.schema && pair.table === spec.table,
       ),
   );
+  const look = looks.get(relation);
+  const missed = known === undefined ? [] : (look?.losses ?? []);
+  const capture = known === undefined ? newRelationSql(spec) : repairSql(spec, known, look?.state.delta);
   const sql = [
-    ...(known === undefined ? newRelationSql(spec) : repairSql(spec, known)),
+    ...(missed.length > 0 ? [needCopySql(spec)] : []),
+    ...capture,
+    ...(known === undefined || capture.length > 0 || missed.length > 0 || isUnrecorded(look)
+      ? [recordStateSql(spec, known === undefined ? undefined : look?.state)]
+      : []),
     ...added.flatMap((name) => {
       const sync = syncs.find((candidate) => candidate.name === name);
       return sync === undefined ? [] : addToSyncSql(spec, sync, lanes);
@@ -236,7 +250,14 @@ function relationSteps(
       : added.length > 0
         ? `Add ${relation} to sync ${added.join(', ')}`
         : `Bring the capture of ${relation} up to date`;
-  return [{ title, relation, syncs: spec.syncs, sql }];
+  if (missed.length === 0) return [{ title, relation, syncs: spec.syncs, sql }];
+  const why = `changes may have been missed, and it needs a copy (${missed.join('; ')})`;
+  return [{ title: `${title}: ${why}`, relation, syncs: spec.syncs, missed, sql }];
+}
+
+/** Nobody has looked yet, or somebody has to look anew: what is there counts as seen from now on. */
+function isUnrecorded(look: CaptureLook | undefined): boolean {
+  return look === undefined || look.state.recorded === undefined || hasChanged(look.state);
 }
 
 /** What locks nothing comes first, so that the application's table is locked for as short a time as can be. */
@@ -245,7 +266,7 @@ function newRelationSql(spec: NamedRelation): readonly string[] {
   return [
     `insert into bucardo.relation (schema_name, table_name, delta_name, key_columns, capture)
   values (${quoteLiteral(spec.schema)}, ${quoteLiteral(spec.table)}, ${quoteLiteral(spec.deltaName)}, array[${key}], '${spec.capture}')`,
-    ...deltaTableSql(spec),
+    ...guardedDeltaSql(spec),
     ...captureFunctionSql(spec),
     ...captureTriggers(spec).map(({ sql }) => sql),
     // The triggers' locks keep the name on this table until the step is committed.
@@ -254,7 +275,15 @@ function newRelationSql(spec: NamedRelation): readonly string[] {
   ];
 }
 
-function repairSql(spec: NamedRelation, known: InstalledRelation): readonly string[] {
+function guardedDeltaSql(spec: NamedRelation): readonly string[] {
+  return [...deltaTableSql(spec), identitySql(spec.deltaName), ...guardSql(spec.deltaName)];
+}
+
+function repairSql(
+  spec: NamedRelation,
+  known: InstalledRelation,
+  delta: DeltaState | undefined,
+): readonly string[] {
   const triggers = captureTriggers(spec);
   const own = known.triggers.filter(({ cloned }) => !cloned);
   const missing = triggers.filter((trigger) => !own.some((installed) => isSameTrigger(trigger, installed)));
@@ -265,24 +294,18 @@ function repairSql(spec: NamedRelation, known: InstalledRelation): readonly stri
     ...(known.capture === spec.capture
       ? []
       : [`update bucardo.relation set capture = '${spec.capture}' where ${relationIs(spec)}`]),
-    ...(known.deltaColumns === undefined ? lostDeltaSql(spec) : retypeSql(spec, known.deltaColumns)),
+    // What was pending in a delta table that somebody dropped is lost: the look has found that, and the step wants a copy.
+    ...(known.deltaColumns === undefined ? guardedDeltaSql(spec) : retypeSql(spec, known.deltaColumns)),
+    ...(delta === undefined ? [] : repairDeltaSql(spec.deltaName, delta)),
     // Dropping the function drops the triggers that call it, which their own DROP would allow to the table's owner only.
     ...(again ? [`drop function ${quoteCaptureFunction(spec.deltaName)}() cascade`] : []),
     ...(again || functionDiffers ? captureFunctionSql(spec) : []),
-    ...(again ? triggers : missing).map(({ sql }) => sql),
+    // A trigger of our name that calls something else is in the way; only its table's owner may drop it.
+    ...(again ? triggers : missing).flatMap(({ name, on, sql }) => [
+      `drop trigger if exists ${quoteIdentifier(name)} on ${quoteRelation(on)}`,
+      sql,
+    ]),
     ...firingSql(spec, again ? [] : known.triggers),
-  ];
-}
-
-/** Somebody dropped the delta table; what was pending in it is lost, so the lanes' tables need a copy. */
-function lostDeltaSql(spec: NamedRelation): readonly string[] {
-  return [
-    ...deltaTableSql(spec),
-    `insert into bucardo.copy_needed (sync, destination, schema_name, table_name, reason)
-  select p.sync, p.destination, s.schema_name, s.table_name, 'restored'
-  from bucardo.progress p join bucardo.sync_relation s using (sync)
-  where ${relationIs(spec)}
-  on conflict do nothing`,
   ];
 }
 
@@ -309,11 +332,9 @@ function firingSql(spec: NamedRelation, installed: InstalledRelation['triggers']
   const wanted = (name: string) => (spec.always && seesRows(name) ? 'A' : 'O');
   const triggers = captureTriggers(spec);
   // A clone on a partition is made with the parent's setting of then, and changed on its own.
-  const clones = spec.always
-    ? triggers
-        .filter(({ name }) => seesRows(name))
-        .flatMap(({ name, rare }) => spec.partitions.map((on) => ({ name, on, rare })))
-    : [];
+  const clones = triggers
+    .filter(({ name }) => seesRows(name))
+    .flatMap(({ name, rare }) => spec.partitions.map((on) => ({ name, on, rare })));
   return [...triggers, ...clones].flatMap((trigger) => {
     const { name, on } = trigger;
     const now = installed.find((candidate) => isSameTrigger(trigger, candidate))?.enabled ?? 'O';

@@ -2,9 +2,11 @@
 import type { Database, Sync } from '../config/types.ts';
 import { describeTables, listTables } from '../postgres/catalog.ts';
 import type { Connection } from '../postgres/connection.ts';
+import { displayRelation } from '../postgres/identifiers.ts';
 import { readInstalled, readTableFacts } from './installed.ts';
 import { type CapturePlan, planCapture } from './plan-capture.ts';
 import { selectRelations } from './wanted.ts';
+import { type CaptureLook, lookAtCapture } from './watch-capture.ts';
 
 export interface SourceRequest {
   readonly database: Database;
@@ -29,8 +31,23 @@ export async function planSource(db: Connection, request: SourceRequest): Promis
     db,
     [...tables.values()].map(({ oid }) => oid),
   );
+  const looks = await readLooks(db);
   return {
     request,
-    ...planCapture({ database, syncs, existing, tables, facts, installed, additive: request.additive }),
+    ...planCapture({
+      database,
+      syncs,
+      existing,
+      tables,
+      facts,
+      installed,
+      looks,
+      additive: request.additive,
+    }),
   };
+}
+
+/** By `displayRelation`. */
+export async function readLooks(db: Connection): Promise<ReadonlyMap<string, CaptureLook>> {
+  return new Map((await lookAtCapture(db)).map((look) => [displayRelation(look.state), look]));
 }

@@ -12,6 +12,7 @@ import { formatSnapshot, intersect, parseSnapshot, type Snapshot } from '../post
 import type { Log } from '../telemetry/log.ts';
 import { quoteDelta } from './capture-sql.ts';
 import { tryCaptureLock } from './capture-lock.ts';
+import { PURGING } from './delta-guard.ts';
 import { AT_HOME, markIsFromHere } from './source-identity.ts';
 
 export interface PurgeSettings {
@@ -159,14 +160,17 @@ async function deleteCovered(db: Connection, row: PurgeRow, covered: Snapshot): 
   );
   if (!any) return deleted;
   for (let page = 0; page < pages; page += PAGES_PER_CHUNK) {
-    deleted += await db.run(
-      `delete from ${delta}
+    deleted += await db.transaction('read committed', async () => {
+      await db.script(`set local ${PURGING} = 'on'`);
+      return await db.run(
+        `delete from ${delta}
         where ctid = any(array(
           select format('(%s,%s)', page, line)::tid
           from generate_series($2::int, $3::int) page, generate_series(1, ${ROWS_PER_PAGE}) line
         )) and ${visible}`,
-      [snapshot, page, Math.min(page + PAGES_PER_CHUNK, pages) - 1],
-    );
+        [snapshot, page, Math.min(page + PAGES_PER_CHUNK, pages) - 1],
+      );
+    });
   }
   return deleted;
 }

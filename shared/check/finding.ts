@@ -22,6 +22,7 @@ export type Note =
   | 'nothing-matched'
   | 'key-nullable'
   | 'row-capture'
+  | 'changes-missed'
   | 'delta-name'
   | 'unlogged'
   | 'no-replica-role'

@@ -5,6 +5,7 @@
 import { CONTROL_SEQUENCES, CONTROL_TABLES } from '../capture/control-schema.ts';
 import { readInstalled, readTableFacts } from '../capture/installed.ts';
 import type { CaptureInput } from '../capture/plan-capture.ts';
+import { readLooks } from '../capture/plan-source.ts';
 import { selectRelations } from '../capture/wanted.ts';
 import type { Database, Sync } from '../config/types.ts';
 import { describeTables, listTables } from '../postgres/catalog.ts';
@@ -81,6 +82,7 @@ export async function readSource(
   const tables = await describeTables(db, selected);
   const oids = [...tables.values()].map(({ oid }) => oid);
   const facts = await readTableFacts(db, oids);
+  const looks = await readLooks(db);
   const unusable = await readUnusable(db, [
     ...CONTROL_TABLES,
     ...installed.relations.map(({ deltaName }) => deltaName),
@@ -88,7 +90,7 @@ export async function readSource(
   return {
     schema,
     unusable,
-    capture: { database, syncs, existing, tables, facts, installed },
+    capture: { database, syncs, existing, tables, facts, installed, looks },
     access,
     lanes:
       installed.origin === undefined || unusable.length > 0

@@ -1,5 +1,5 @@
 /** From what a source has to findings: rights, what `apply` would refuse or do, what to know about each table. Pure. */
-import { planCapture } from '../capture/plan-capture.ts';
+import { planCapture, type PlanStep } from '../capture/plan-capture.ts';
 import { bucardoDeltaName } from '../capture/delta-name.ts';
 import { resolveRelations, selectRelations, type Selected, type WantedRelation } from '../capture/wanted.ts';
 import { displaySelector, isLiteral, matchRelations } from '../config/relations.ts';
@@ -60,6 +60,7 @@ function findApply(login: SourceLogin, facts: SourceFacts): readonly Finding[] {
     // With nothing to do `apply` needs no right; the next change of the configuration will.
     return [steps.length > 0 ? finding : { ...finding, severity: 'info' as const }];
   });
+  findings.push(...steps.flatMap((step) => findMissed(database, step)));
   if (steps.length === 0) return findings;
   const titles = steps.map(({ title }) => title);
   const shown = titles.length > 3 ? [...titles.slice(0, 3), `${titles.length - 3} more steps`] : titles;
@@ -75,6 +76,20 @@ function findApply(login: SourceLogin, facts: SourceFacts): readonly Finding[] {
       'info',
     ),
   ];
+}
+
+/** What `apply` would mend is not only mended: what changed meanwhile is nowhere. One finding for each sync that has the table. */
+function findMissed(database: string, { relation, syncs, missed }: PlanStep): readonly Finding[] {
+  if (relation === undefined || missed === undefined) return [];
+  return syncs.map((sync) =>
+    note(
+      'warning',
+      'changes-missed',
+      { database, sync, relation },
+      `changes of the table may have been missed: ${missed.join('; ')}`,
+      `Run \`bucardo apply\`, then \`bucardo copy ${sync} --table ${relation}\`.`,
+    ),
+  );
 }
 
 /** Undefined if what the role may not see of the schema says it all. */

@@ -4,6 +4,7 @@
  */
 import { asNotApplied } from '../capture/not-applied.ts';
 import { markIsFromHere } from '../capture/source-identity.ts';
+import { lookAtCapture } from '../capture/watch-capture.ts';
 import type { CopyReason } from '../capture/control-schema.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { displayRelation } from '../postgres/identifiers.ts';
@@ -51,12 +52,22 @@ export interface LaneStatus {
   readonly rejectedRows: number;
   readonly held: readonly HeldStatus[];
   readonly copies: readonly CopyStatus[];
+  /** Tables whose capture is or was not whole since the last `apply` or sweep: changes may be missed, or have been. */
+  readonly uncaptured: readonly { readonly relation: string; readonly why: string }[];
   /** Tables that deltas alone cannot make equal any more. */
   readonly copyNeeded: readonly { readonly relation: string; readonly reason: CopyReason }[];
 }
 
 /** Counting further would only take time: it is a lot. */
 export const PENDING_LIMIT = 1_000_000;
+
+/** How long the status waits for a look at the rows of a new partition; what is not known by then counts as missed. */
+const STATUS_PATIENCE_MS = 2_000;
+
+interface Waiting {
+  readonly pending: number;
+  readonly lagSeconds: number;
+}
 
 interface Named {
   readonly schema: string;
@@ -78,6 +89,8 @@ interface StatusRow {
   readonly rejectedRows: string;
   readonly relations: readonly (Named & {
     readonly deltaName: string;
+    /** False if somebody dropped the delta table. */
+    readonly there: boolean;
     readonly heldMark: string | null;
     readonly held: boolean;
   })[];
@@ -105,7 +118,8 @@ const READ_STATUS = `
     ) as "rejectedRows",
     (
       select coalesce(json_agg(json_build_object('schema', r.schema_name, 'table', r.table_name,
-        'deltaName', r.delta_name, 'heldMark', h.mark::text, 'held', h.sync is not null)), '[]')
+        'deltaName', r.delta_name, 'there', to_regclass(format('bucardo.%I', r.delta_name)) is not null,
+        'heldMark', h.mark::text, 'held', h.sync is not null)), '[]')
       from bucardo.sync_relation sr
       join bucardo.relation r using (schema_name, table_name)
       left join bucardo.held_relation h
@@ -141,11 +155,26 @@ export async function readStatus(
   source: Connection,
   syncs: readonly string[],
 ): Promise<readonly LaneStatus[]> {
-  return await source.transaction('repeatable read read only', async () => {
-    const lanes: LaneStatus[] = [];
-    for (const row of await readRows(source, syncs)) lanes.push(await laneStatus(source, row));
-    return lanes;
+  const lanes = await source.transaction('repeatable read read only', async () => {
+    const read: { readonly row: StatusRow; readonly waiting: Waiting }[] = [];
+    for (const row of await readRows(source, syncs))
+      read.push({ row, waiting: await readWaiting(source, row) });
+    return read;
   });
+  const losses = lanes.length === 0 ? [] : await readLosses(source);
+  return lanes.map(({ row, waiting }) => laneStatus(source.database, row, waiting, losses));
+}
+
+interface Loss {
+  readonly relation: string;
+  readonly why: string;
+}
+
+async function readLosses(source: Connection): Promise<readonly Loss[]> {
+  const looks = await lookAtCapture(source, STATUS_PATIENCE_MS);
+  return looks
+    .filter(({ losses }) => losses.length > 0)
+    .map(({ state, losses }) => ({ relation: displayRelation(state), why: losses.join('; ') }));
 }
 
 async function readRows(source: Connection, syncs: readonly string[]): Promise<readonly StatusRow[]> {
@@ -156,13 +185,13 @@ async function readRows(source: Connection, syncs: readonly string[]): Promise<r
   }
 }
 
-async function laneStatus(source: Connection, row: StatusRow): Promise<LaneStatus> {
+function laneStatus(source: string, row: StatusRow, waiting: Waiting, losses: readonly Loss[]): LaneStatus {
   const { sync, destination } = row;
-  const waiting = await readWaiting(source, row);
+  const relations = new Set(row.relations.map(displayRelation));
   return {
     lane: `${sync}/${destination}`,
     sync,
-    source: source.database,
+    source,
     destination,
     ...waiting,
     lastRunSecondsAgo: row.lastRunSecondsAgo ?? undefined,
@@ -181,6 +210,7 @@ async function laneStatus(source: Connection, row: StatusRow): Promise<LaneStatu
       retryInSeconds,
     })),
     copies: row.copies.map(copyStatus),
+    uncaptured: losses.filter(({ relation }) => relations.has(relation)),
     copyNeeded: row.copyNeeded.map(({ reason, ...name }) => ({ relation: displayRelation(name), reason })),
   };
 }
@@ -206,13 +236,11 @@ function copyStatus({
 }
 
 /** Deltas that wait, and the age of the first of them in the order of transactions. */
-async function readWaiting(
-  source: Connection,
-  { mark, relations }: StatusRow,
-): Promise<{ readonly pending: number; readonly lagSeconds: number }> {
-  if (relations.length === 0) return { pending: 0, lagSeconds: 0 };
+async function readWaiting(source: Connection, { mark, relations }: StatusRow): Promise<Waiting> {
+  const readable = relations.filter(({ there }) => there);
+  if (readable.length === 0) return { pending: 0, lagSeconds: 0 };
   const position = (text: string | null): Snapshot => (text === null ? NOTHING : parseSnapshot(text));
-  const parts = relations.map(({ deltaName, held, heldMark }) => {
+  const parts = readable.map(({ deltaName, held, heldMark }) => {
     const range = { deltaName, mark: position(held ? heldMark : mark), cut: undefined };
     return `
       select count(*) as pending, (

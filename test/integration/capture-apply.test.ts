@@ -122,9 +122,8 @@ describe('apply', () => {
     ];
     for (const damage of damages) {
       await db.script(damage);
-      expect(titles(await applySource(database.url)), damage).toEqual([
-        'Bring the capture of public.b up to date',
-      ]);
+      const { steps } = await applySource(database.url);
+      expect(steps, damage).toMatchObject([{ relation: 'public.b', missed: expect.any(Array) }]);
       expect(titles(await planOf(database.url)), damage).toEqual([]);
       await db.script(
         `delete from bucardo.delta_public_b; insert into b values (1); update b set id = 2; delete from b`,
@@ -167,7 +166,9 @@ describe('apply', () => {
         for each row when (record_image_ne(row(old.id, old.code), row(new.id, new.code)))
         execute function bucardo.capture_public_t('rare');
       commit`);
-    expect((await planOf(database.url)).steps).toEqual([]);
+    // The catalogs do not tell that the trigger was away for this one transaction only.
+    const { steps } = await applySource(database.url);
+    expect(steps).toMatchObject([{ missed: [expect.stringContaining('bucardo_capture_key')] }]);
     await db.run(`insert into t values (3000000000, 'abcdef')`);
     await db.run(`update t set code = 'moved' where id = 1`);
     expect(await deltasOf(db, 'delta_public_t')).toEqual(['1|abc', '3000000000|abcdef', '1|moved', '1|abc']);

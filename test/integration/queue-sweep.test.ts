@@ -86,6 +86,7 @@ function sweepOf(
     log: (_level, event, fields) => events.push({ event, ...fields }),
     metrics: { sweep: (measured) => measurements.push(measured) },
     now: Date.now,
+    watch: async () => {},
     purge: async () => {},
     ...options,
   });
