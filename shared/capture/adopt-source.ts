@@ -8,6 +8,7 @@ import { BucardoError } from '../errors/bucardo-error.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { quoteDelta } from './capture-sql.ts';
 import { withCaptureLock } from './capture-lock.ts';
+import { IDENTITIES_SQL } from './delta-guard.ts';
 import { type InstalledRelation, readInstalled } from './installed.ts';
 import { DATABASE_OID } from './source-identity.ts';
 
@@ -21,6 +22,7 @@ export function adoptionSql(
 ): readonly string[] {
   const present = relations.filter(({ deltaColumns }) => deltaColumns !== undefined);
   return [
+    IDENTITIES_SQL,
     ...present.map(({ deltaName }) => `update ${quoteDelta(deltaName)} set txid = txid_current()`),
     `with gone as (delete from bucardo.truncation returning schema_name, table_name, txntime)
 insert into bucardo.truncation (schema_name, table_name, txid, txntime)

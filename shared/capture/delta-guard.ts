@@ -45,3 +45,19 @@ export function repairDeltaSql(deltaName: string, delta: DeltaState): readonly s
         ]),
   ];
 }
+
+/** The same for all delta tables of a source that was installed by an earlier version; they may not be known by name yet. */
+export const IDENTITIES_SQL = `
+do $identities$
+declare
+  delta regclass;
+begin
+  for delta in
+    select c.oid from bucardo.relation r
+    join pg_class c on c.relname = r.delta_name and c.relnamespace = 'bucardo'::regnamespace
+    where c.relkind = 'r' and c.relreplident <> 'f'
+  loop
+    execute format('alter table %s replica identity full', delta);
+  end loop;
+end
+$identities$`;
