@@ -63,10 +63,12 @@ async function readRegistry(db: Connection, syncs: readonly string[]): Promise<R
  * (for a table that is being dropped, say), so that none is left behind.
  */
 export async function prepareToLook(db: Connection, answerTimeoutMs: number): Promise<void> {
-  await db.script(
-    `set enable_seqscan = off; set enable_bitmapscan = off; set plan_cache_mode = force_generic_plan;
-     set statement_timeout = ${Math.ceil(answerTimeoutMs * 0.8)}`,
-  );
+  await db.configure({
+    enable_seqscan: 'off',
+    enable_bitmapscan: 'off',
+    plan_cache_mode: 'force_generic_plan',
+    statement_timeout: String(Math.ceil(answerTimeoutMs * 0.8)),
+  });
   const { there } = await db.row<{ there: boolean }>(
     `select to_regclass('bucardo.sync_relation') is not null and to_regclass('bucardo.wake') is not null as there`,
   );

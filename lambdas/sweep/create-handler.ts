@@ -55,7 +55,7 @@ export function createSweepHandler(options: SweepHandlerOptions): () => Promise<
     kicked: Kick[],
     measured: LaneMeasurement[],
   ): Promise<void> {
-    await source.script(`set statement_timeout = '${STATEMENT_TIMEOUT_SECONDS}s'`);
+    await source.configure({ statement_timeout: `${STATEMENT_TIMEOUT_SECONDS}s` });
     const situations = [...situationsOf(fleet, name, await readLanes(source), log)];
     const decided = situations.map(({ situation, row }) => ({
       lane: situation.lane,

@@ -7,7 +7,7 @@ import { lanesOf } from '../config/lanes.ts';
 import type { Database, Fleet, Lane, Sync } from '../config/types.ts';
 import { asBucardoError, BucardoError } from '../errors/bucardo-error.ts';
 import { describeTables, type Table } from '../postgres/catalog.ts';
-import { connect, type Connection, type ConnectOptions } from '../postgres/connection.ts';
+import { connect, type Connection } from '../postgres/connection.ts';
 import { displayRelation } from '../postgres/identifiers.ts';
 import { type Finding, findingOf, note } from './finding.ts';
 import { findLane } from './lane-findings.ts';
@@ -42,7 +42,7 @@ interface TargetLook {
 }
 
 /** Longest wait for a lock: describing a table takes the weakest there is, which only DDL keeps away. */
-const SESSION = `set lock_timeout = '5s'; set default_transaction_read_only = on`;
+const SESSION = { lock_timeout: '5s', default_transaction_read_only: 'on' };
 
 const PATIENCE_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -65,8 +65,8 @@ export async function checkFleet(context: CheckContext): Promise<readonly Findin
 
 async function lookAtDatabase(context: CheckContext, database: Database): Promise<Answer<DatabaseLook>> {
   const syncs = syncsFrom(context.fleet, database);
-  return await ask(context, database, async (db, options) => {
-    const server = await readServer(db, options);
+  return await ask(context, database, async (db) => {
+    const server = await readServer(db);
     const source =
       syncs.length === 0 ? undefined : await readSource(db, database, syncs, server.mayReadControl);
     return { server, source };
@@ -203,7 +203,7 @@ function factsOf<Facts>(answer: Answer<Facts> | undefined): Facts | undefined {
 async function ask<Facts>(
   { resolveUrl, patienceMs = PATIENCE_MS }: CheckContext,
   database: Database,
-  body: (db: Connection, options: ConnectOptions) => Promise<Facts>,
+  body: (db: Connection) => Promise<Facts>,
 ): Promise<Answer<Facts>> {
   const { name } = database;
   const startedAtMs = performance.now();
@@ -212,15 +212,14 @@ async function ask<Facts>(
   try {
     const url = await resolveUrl(database);
     const connectTimeoutMs = Math.min(CONNECT_TIMEOUT_MS, leftMs());
-    const options = { database: name, url, purpose: 'check', connectTimeoutMs };
-    const db = await connect(options);
+    const db = await connect({ database: name, url, purpose: 'check', connectTimeoutMs });
     const hangUp = setTimeout(() => {
       spent = true;
       void db.abort();
     }, leftMs());
     try {
-      await db.script(SESSION);
-      return { facts: await body(db, options) };
+      await db.configure(SESSION);
+      return { facts: await body(db) };
     } finally {
       clearTimeout(hangUp);
       await db.close();

@@ -1,5 +1,5 @@
 /** What one server says about itself and about our session with it. Reads only; nothing is locked or left behind. */
-import { type Connection, type ConnectOptions, withConnection } from '../postgres/connection.ts';
+import type { Connection } from '../postgres/connection.ts';
 import { asBucardoError } from '../errors/bucardo-error.ts';
 
 export interface ServerFacts {
@@ -24,7 +24,6 @@ export interface ServerFacts {
   readonly systemIdentifier: string | undefined;
   readonly mayBeReplica: boolean;
   readonly clock: Clock;
-  readonly sessions: SessionPids | undefined;
 }
 
 export interface Clock {
@@ -32,15 +31,6 @@ export interface Clock {
   readonly aheadSeconds: number;
   /** Half the round trip: the measurement may be off by so much. */
   readonly uncertainSeconds: number;
-}
-
-/** Backends that served us. A session belongs to one backend, and a backend to one session, unless a pooler deals them out. */
-export interface SessionPids {
-  readonly first: number;
-  /** A second session, while the first one was idle. */
-  readonly other: number;
-  /** The first session again, while the second one was in a transaction. */
-  readonly firstAgain: number;
 }
 
 /** One row. `reset_val` is what a session starts with, whatever ours has set since. */
@@ -60,10 +50,9 @@ const READ_SERVER = `
     has_database_privilege(current_database(), 'temporary') as "mayCreateTemporary",
     has_function_privilege('pg_control_system()', 'execute') as "mayReadControl"`;
 
-type ServerRow = Omit<ServerFacts, 'version' | 'systemIdentifier' | 'mayBeReplica' | 'clock' | 'sessions'>;
+type ServerRow = Omit<ServerFacts, 'version' | 'systemIdentifier' | 'mayBeReplica' | 'clock'>;
 
-/** @param options how `db` was connected; a second session is opened with them for a moment */
-export async function readServer(db: Connection, options: ConnectOptions): Promise<ServerFacts> {
+export async function readServer(db: Connection): Promise<ServerFacts> {
   const row = await db.row<ServerRow>(READ_SERVER);
   return {
     ...row,
@@ -71,7 +60,6 @@ export async function readServer(db: Connection, options: ConnectOptions): Promi
     systemIdentifier: row.mayReadControl ? await readSystemIdentifier(db) : undefined,
     mayBeReplica: await tryReplicaRole(db),
     clock: await readClock(db),
-    sessions: await readSessionPids(db, options),
   };
 }
 
@@ -116,26 +104,4 @@ export function clockOf(askedAt: number, thereAt: number, answeredAt: number): C
     aheadSeconds: thereAt - (askedAt + answeredAt) / 2,
     uncertainSeconds: (answeredAt - askedAt) / 2,
   };
-}
-
-/** Undefined if there is no room for a second session: the check then says nothing about poolers. */
-async function readSessionPids(db: Connection, options: ConnectOptions): Promise<SessionPids | undefined> {
-  const first = await readPid(db);
-  try {
-    return await withConnection(options, async (second) => {
-      await second.script('begin');
-      const other = await readPid(second);
-      const firstAgain = await readPid(db);
-      await second.script('rollback');
-      return { first, other, firstAgain };
-    });
-  } catch (error) {
-    if (db.closed) throw error;
-    return undefined;
-  }
-}
-
-async function readPid(db: Connection): Promise<number> {
-  const { pid } = await db.row<{ pid: number }>('select pg_backend_pid() as pid');
-  return pid;
 }

@@ -49,7 +49,6 @@ export function findServer(
       facts.readOnly === 'standby' ? 'the server is a standby' : 'default_transaction_read_only is on';
     findings.push(findingOf(new BucardoError('BUC-DB-READ-ONLY', { database, detail })));
   }
-  if (isPooled(facts)) findings.push(findingOf(new BucardoError('BUC-LANE-POOLED', { database })));
   const { role } = facts;
   if (isTarget && !facts.mayCreateTemporary) {
     const grant = { on: `database ${quoteIdentifier(facts.databaseName)}`, role };
@@ -93,13 +92,6 @@ export function findServer(
     );
   }
   return findings;
-}
-
-/** A pooler in session mode keeps both rules and is no trouble. */
-export function isPooled({ sessions }: Pick<ServerFacts, 'sessions'>): boolean {
-  return (
-    sessions !== undefined && (sessions.first !== sessions.firstAgain || sessions.first === sessions.other)
-  );
 }
 
 function describeServer({ version, role, databaseName, tls, local, encoding, clock }: ServerFacts): string {

@@ -197,10 +197,10 @@ export const errorCodes = describe({
     remedy: 'None. If it lasts, look for the session that holds the advisory lock at the destination.',
   },
   'BUC-LANE-POOLED': {
-    title: 'The destination is reached through a transaction pooler',
+    title: 'A database is reached through a transaction pooler',
     retry: 'later',
     meaning:
-      'The lane’s lock belongs to a session, but the connection changed its server session between two transactions.',
+      'A lane’s lock and LISTEN belong to a session, but what answers gives each transaction another session of the server. Nothing was set or written in any of them.',
     remedy: 'Use a direct connection or a pooler in session mode for this database.',
   },
   'BUC-ROW-REFUSED': {

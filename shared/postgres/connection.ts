@@ -1,7 +1,11 @@
 /**
- * One connection to one Postgres server, with session settings under which every value's text form is exact and the same
+ * One connection to one Postgres server, with settings under which every value's text form is exact and the same
  * everywhere. Rows of users' tables pass only through `copyOut` and `copyIn`, as bytes; `rows` is for our own tables and
  * the catalogs. Errors come out as BucardoError with the database's name.
+ *
+ * A session that a pooler stands behind may be an application's next. There, nothing is set for longer than a transaction, no statement
+ * is prepared under a name, every transaction looks whether it still is in the session that it was in at first, and what is not
+ * in a transaction of the caller's gets one. This costs round trips, which a direct connection does not pay.
  */
 import type { Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -9,7 +13,10 @@ import { Client, type CustomTypesConfig, type QueryResult, types as driverTypes 
 import { type CopyToStreamQuery, from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { BucardoError } from '../errors/bucardo-error.ts';
 import { fromDriverError } from './errors.ts';
+import { expectSessionMode } from './pooler.ts';
 import { rdsTls } from './rds-tls.ts';
+import { sessionScript, type Settings, transactionScript } from './session-settings.ts';
+import { quoteLiteral } from './identifiers.ts';
 
 export interface ConnectOptions {
   /** The database's name in the configuration, for errors and `application_name`. */
@@ -30,31 +37,6 @@ const types: CustomTypesConfig = {
     TIME_OIDS.has(oid) ? (text: string) => text : driverTypes.getTypeParser(oid),
 };
 
-/**
- * Sources: the Postgres manual's chapters on formats of each type. `row_security = off` turns a silent filter into an
- * error; an empty-handed `search_path` makes every name in our SQL stand for exactly one thing. What one database commits is
- * relied upon in another, so our commits are durable whatever the server's default. A client whose host died without a word
- * loses its session, and with it its locks, within a minute; the system's default is two hours.
- */
-const SESSION = `
-  set search_path = pg_catalog;
-  set client_min_messages = warning;
-  set timezone = 'UTC';
-  set datestyle = 'ISO, YMD';
-  set intervalstyle = 'postgres';
-  set extra_float_digits = 1;
-  set bytea_output = 'hex';
-  set lc_monetary = 'C';
-  set xmloption = 'content';
-  set row_security = off;
-  set statement_timeout = 0;
-  set lock_timeout = 0;
-  set idle_in_transaction_session_timeout = 0;
-  set tcp_keepalives_idle = 20;
-  set tcp_keepalives_interval = 10;
-  set tcp_keepalives_count = 3;
-  select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'`;
-
 /** What the driver calls on every query that it runs; its types leave it out. */
 interface DriverQuery {
   handleError(error: Error): void;
@@ -62,47 +44,73 @@ interface DriverQuery {
 
 const OLDEST_SERVER = 120000;
 
+/** One row. Nothing is set yet, so all names are qualified. */
+const WHO_ANSWERS = `
+  select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as version, pg_catalog.pg_backend_pid() as pid`;
+
 /** How long a session may take to say goodbye before its socket is closed. */
 const FAREWELL_MS = 1_000;
 
-/** @throws BUC-DB-UNREACHABLE, BUC-DB-AUTH, BUC-DB-TLS, BUC-DB-VERSION */
+/** @throws BUC-DB-UNREACHABLE, BUC-DB-AUTH, BUC-DB-TLS, BUC-DB-VERSION, BUC-LANE-POOLED */
 export async function connect(options: ConnectOptions): Promise<Connection> {
-  const { database, purpose, connectTimeoutMs = 10_000 } = options;
-  let client: Client;
-  const rds = await rdsTls(options.url);
+  const { database, connectTimeoutMs = 10_000 } = options;
+  const client = await newClient(options);
+  const clients = [client];
+  let setUpLimit: NodeJS.Timeout | undefined;
   try {
-    client = new Client({
-      connectionString: withLibpqSslModes(rds?.url ?? options.url),
+    await client.connect();
+    // The driver's own limit ends with the login, and a pooler may grant a login that no server stands behind.
+    setUpLimit = setTimeout(() => {
+      for (const each of clients) hangUp(each, new Error('timeout expired'));
+    }, connectTimeoutMs);
+    const { rows } = await client.query<{ version: number; pid: number }>(WHO_ANSWERS);
+    const { version = 0, pid = 0 } = rows[0] ?? {};
+    if (version < OLDEST_SERVER) {
+      throw new BucardoError('BUC-DB-VERSION', { database, detail: `server_version_num ${version}` });
+    }
+    // Which server session this is was said at the login. A pooler hands out numbers of its own.
+    if (processIdOf(client) === pid) {
+      await client.query(sessionScript(version));
+      return new Connection(database, version, client);
+    }
+    const second = await newClient(options);
+    clients.push(second);
+    try {
+      await second.connect();
+      await expectSessionMode({ client, pid }, second);
+    } finally {
+      await goodbye(second);
+    }
+    return new Connection(database, version, client, pid);
+  } catch (error) {
+    await goodbye(client);
+    throw fromDriverError(error, { database });
+  } finally {
+    clearTimeout(setUpLimit);
+  }
+}
+
+async function newClient({
+  database,
+  url,
+  purpose,
+  connectTimeoutMs = 10_000,
+}: ConnectOptions): Promise<Client> {
+  const rds = await rdsTls(url);
+  try {
+    const client = new Client({
+      connectionString: withLibpqSslModes(rds?.url ?? url),
       ...(rds === undefined ? {} : { ssl: rds.ssl }),
       application_name: `bucardo ${purpose}`,
       connectionTimeoutMillis: connectTimeoutMs,
       keepAlive: true,
       types,
     });
+    // Without a listener a broken idle connection would end the process; the next query reports it.
+    client.on('error', () => {});
+    return client;
   } catch (error) {
     throw unreadableUrl(error, database);
-  }
-  // Without a listener a broken idle connection would end the process; the next query reports it.
-  client.on('error', () => {});
-  let setUpLimit: NodeJS.Timeout | undefined;
-  try {
-    await client.connect();
-    // The driver's own limit ends with the login, and a pooler may grant a login that no server stands behind.
-    setUpLimit = setTimeout(() => hangUp(client, new Error('timeout expired')), connectTimeoutMs);
-    await client.query(SESSION);
-    const { rows } = await client.query<{ version: number }>(
-      `select current_setting('server_version_num')::int as version`,
-    );
-    const serverVersion = rows[0]?.version ?? 0;
-    if (serverVersion < OLDEST_SERVER) {
-      throw new BucardoError('BUC-DB-VERSION', { database, detail: `server_version_num ${serverVersion}` });
-    }
-    return new Connection(database, serverVersion, client);
-  } catch (error) {
-    await client.end().catch(() => {});
-    throw fromDriverError(error, { database });
-  } finally {
-    clearTimeout(setUpLimit);
   }
 }
 
@@ -124,13 +132,18 @@ export class Connection {
   /** `server_version_num`, for example 150018. */
   readonly serverVersion: number;
   readonly #client: Client;
+  /** The server session behind a pooler; undefined if there is no pooler. */
+  readonly #pooledPid: number | undefined;
   readonly #prepared = new Map<string, string>();
+  /** What `configure` was given, where it has to be repeated. */
+  #configured: Settings = {};
   #closed = false;
 
-  constructor(database: string, serverVersion: number, client: Client) {
+  constructor(database: string, serverVersion: number, client: Client, pooledPid?: number) {
     this.database = database;
     this.serverVersion = serverVersion;
     this.#client = client;
+    this.#pooledPid = pooledPid;
     client.on('end', () => (this.#closed = true));
     client.on('error', () => (this.#closed = true));
   }
@@ -138,6 +151,19 @@ export class Connection {
   /** Whether the connection is known to be gone. False is no promise. */
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** A pooler in session mode stands between here and the server. */
+  get pooled(): boolean {
+    return this.#pooledPid !== undefined;
+  }
+
+  /** From now on all that runs here has these settings. Not within a transaction. */
+  async configure(settings: Settings): Promise<void> {
+    this.#configured = { ...this.#configured, ...settings };
+    if (this.pooled) return;
+    const sets = Object.entries(settings).map(([name, value]) => `set ${name} = ${quoteLiteral(value)}`);
+    await this.script(sets.join('; '));
   }
 
   /** Rows of our own tables or of the catalogs. int8, numeric and times arrive as text. */
@@ -172,19 +198,25 @@ export class Connection {
     return result.rowCount ?? 0;
   }
 
-  /** Runs several statements, separated by semicolons, in one round trip. No parameters. */
+  /** Runs several statements, separated by semicolons, in one round trip. No parameters. A `begin` may only come first. */
   async script(sql: string): Promise<void> {
-    try {
-      await this.#client.query(sql);
-    } catch (error) {
-      throw this.#named(error);
+    const [begin, rest] = splitBegin(sql);
+    if (begin !== undefined && this.pooled) {
+      await this.#begin(begin);
+      if (rest !== '') await this.#driven(() => this.#client.query(rest));
+      return;
     }
+    await this.#settled(() => this.#client.query(sql));
   }
 
-  /** Commits if `body` returns, rolls back if it throws. */
-  async transaction<Result>(isolation: Isolation, body: () => Promise<Result>): Promise<Result> {
-    await this.script(`begin isolation level ${isolation}`);
+  /** Commits if `body` returns, rolls back if it throws. @param prologue what is set for this transaction, in the same round trip */
+  async transaction<Result>(
+    isolation: Isolation,
+    body: () => Promise<Result>,
+    prologue = '',
+  ): Promise<Result> {
     try {
+      await this.script(`begin isolation level ${isolation}${prologue === '' ? '' : `; ${prologue}`}`);
       const result = await body();
       await this.script('commit');
       return result;
@@ -205,13 +237,11 @@ export class Connection {
 
   /** Pipes `from` into `copy … from stdin`; the slower side sets the pace. Returns how many rows arrived. */
   async copyIn(sql: string, from: Readable): Promise<number> {
-    const into = heard(this.#client.query(copyFrom(sql)));
-    try {
+    return await this.#settled(async () => {
+      const into = heard(this.#client.query(copyFrom(sql)));
       await pipeline(from, into);
       return into.rowCount;
-    } catch (error) {
-      throw this.#named(error);
-    }
+    });
   }
 
   /** Calls back for every NOTIFY on channels that the session listens to. */
@@ -227,9 +257,12 @@ export class Connection {
   /** Ends the session. A server that does not answer in time is hung up on. */
   async close(): Promise<void> {
     this.#closed = true;
-    const limit = setTimeout(() => hangUp(this.#client), FAREWELL_MS);
-    await this.#client.end().catch(() => {});
-    clearTimeout(limit);
+    // A pooler may be set up without a reset query.
+    const leaving = this.pooled && this.#client.getTransactionStatus() === 'I';
+    await goodbye(
+      this.#client,
+      leaving ? 'unlisten *; select pg_catalog.pg_advisory_unlock_all()' : undefined,
+    );
   }
 
   /** Ends the session at once, in the middle of whatever it does; the server rolls back. */
@@ -240,18 +273,46 @@ export class Connection {
   }
 
   async #query(sql: string, values: readonly unknown[]): Promise<QueryResult> {
-    try {
-      return await this.#client.query(sql, [...values]);
-    } catch (error) {
-      throw this.#named(error);
-    }
+    return await this.#settled(() => this.#client.query(sql, [...values]));
   }
 
   async #execute(sql: string, values: readonly unknown[]): Promise<QueryResult> {
+    if (this.pooled) return await this.#query(sql, values);
     const name = this.#prepared.get(sql) ?? `s${this.#prepared.size}`;
     this.#prepared.set(sql, name);
+    return await this.#driven(() => this.#client.query({ name, text: sql, values: [...values] }));
+  }
+
+  /** Runs `act` under our settings: the session's, the open transaction's, or those of a transaction made for it. */
+  async #settled<Result>(act: () => Promise<Result>): Promise<Result> {
+    if (!this.pooled || this.#client.getTransactionStatus() !== 'I') return await this.#driven(act);
+    await this.#begin('begin');
     try {
-      return await this.#client.query({ name, text: sql, values: [...values] });
+      const result = await this.#driven(act);
+      await this.#driven(() => this.#client.query('commit'));
+      return result;
+    } catch (error) {
+      await this.#client.query('rollback').catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Begins a transaction behind a pooler. @throws BUC-LANE-POOLED if it is another server session's */
+  async #begin(begin: string): Promise<void> {
+    const settings = transactionScript(this.serverVersion, this.#configured);
+    const results = await this.#driven(() =>
+      this.#client.query(`${begin}; ${settings}; select pg_catalog.pg_backend_pid() as pid`),
+    );
+    // Several statements have several results, which the driver's types leave out.
+    const last = (Array.isArray(results) ? results : [results]).at(-1) as QueryResult<{ pid: number }>;
+    if (last.rows[0]?.pid === this.#pooledPid) return;
+    await this.#client.query('rollback').catch(() => {});
+    throw new BucardoError('BUC-LANE-POOLED', { database: this.database });
+  }
+
+  async #driven<Result>(act: () => Promise<Result>): Promise<Result> {
+    try {
+      return await act();
     } catch (error) {
       throw this.#named(error);
     }
@@ -261,6 +322,17 @@ export class Connection {
   #named(error: unknown): BucardoError {
     return fromDriverError(error, { database: this.database });
   }
+}
+
+/** `begin …`, with `set transaction …` which must come before any query, and what follows; undefined and all of it otherwise. */
+function splitBegin(sql: string): readonly [string | undefined, string] {
+  const match = /^\s*(begin\b[^;]*(?:;\s*set transaction\b[^;]*)?)(?:;\s*([^]*))?$/i.exec(sql);
+  return match?.[1] === undefined ? [undefined, sql] : [match[1], match[2] ?? ''];
+}
+
+/** The driver's types leave it out. Null if the server, or what stands before it, said nothing. */
+function processIdOf(client: Client): number | null {
+  return (client as unknown as { readonly processID: number | null }).processID;
 }
 
 /** sslmode then means what it means to psql, not what older drivers made of it. */
@@ -273,6 +345,13 @@ function withLibpqSslModes(url: string): string {
 function heard<Stream extends NodeJS.EventEmitter>(stream: Stream): Stream {
   stream.on('error', () => {});
   return stream;
+}
+
+async function goodbye(client: Client, lastWords?: string): Promise<void> {
+  const limit = setTimeout(() => hangUp(client), FAREWELL_MS);
+  if (lastWords !== undefined) await client.query(lastWords).catch(() => {});
+  await client.end().catch(() => {});
+  clearTimeout(limit);
 }
 
 function hangUp(client: Client, reason?: Error): void {

@@ -217,8 +217,9 @@ async function applyReadingAhead(
 ): Promise<Applied> {
   const { snapshot } = await source.row<{ snapshot: string }>(`select pg_export_snapshot() as snapshot`);
   return await withAhead(async (ahead) => {
-    await ahead.script('begin isolation level repeatable read read only');
-    await ahead.script(`set transaction snapshot ${quoteLiteral(snapshot)}`);
+    await ahead.script(
+      `begin isolation level repeatable read read only; set transaction snapshot ${quoteLiteral(snapshot)}`,
+    );
     await preparePlanner(ahead, planned);
     const applied = await apply(ahead);
     // No rollback on failure: it would wait behind rows that nobody reads any more. The session is given up instead.

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { Finding } from '../../shared/check/finding.ts';
 import { clockOf, type ServerFacts } from '../../shared/check/read-server.ts';
 import { reportJson, reportText } from '../../shared/check/report-text.ts';
-import { findServer, findServerPair, isPooled } from '../../shared/check/server-findings.ts';
+import { findServer, findServerPair } from '../../shared/check/server-findings.ts';
 import { validateConfig } from '../../shared/config/validate-config.ts';
 
 const HEALTHY: ServerFacts = {
@@ -20,7 +20,6 @@ const HEALTHY: ServerFacts = {
   systemIdentifier: '1',
   mayBeReplica: true,
   clock: { aheadSeconds: 0, uncertainSeconds: 0.01 },
-  sessions: { first: 10, other: 11, firstAgain: 10 },
 };
 
 function codesOf(findings: readonly Finding[], severity: Finding['severity']): readonly string[] {
@@ -58,16 +57,6 @@ test('a standby and a read-only server are errors that tell which of the two it 
   expect(standby).toMatchObject({ severity: 'error', code: 'BUC-DB-READ-ONLY' });
   expect(standby?.text).toContain('standby');
   expect(findBoth({ readOnly: 'setting' })[1]?.text).toContain('default_transaction_read_only');
-});
-
-test('a pooler is recognized by a session that changes its backend, and by a backend that serves two sessions', () => {
-  expect(isPooled({ sessions: { first: 10, other: 10, firstAgain: 11 } })).toBe(true);
-  expect(isPooled({ sessions: { first: 10, other: 10, firstAgain: 10 } })).toBe(true);
-  expect(isPooled({ sessions: { first: 10, other: 11, firstAgain: 12 } })).toBe(true);
-  expect(isPooled({ sessions: { first: 10, other: 11, firstAgain: 10 } })).toBe(false);
-  expect(isPooled({ sessions: undefined })).toBe(false);
-  const pooled = findBoth({ sessions: { first: 10, other: 10, firstAgain: 11 } });
-  expect(codesOf(pooled, 'error')).toEqual(['BUC-LANE-POOLED']);
 });
 
 test('a server newer than the tested ones is worth a note, not an error', () => {

@@ -10,12 +10,16 @@ import type { Connection, ConnectOptions } from '../../postgres/connection.ts';
 import type { ConnectionCache } from '../../replicate/connection-cache.ts';
 import type { Destination } from '../target.ts';
 import { PostgresDestination } from './postgres-destination.ts';
+import type { Silence } from './write-settings.ts';
 
 /** How long a run waits for another one of the same lane to end before its kick goes back to the queue. */
 const LOCK_WAIT = '5s';
 
 /** Keys and rows on their way are staged in memory as far as this goes; the server's default is 8 MB. */
 const STAGE_BUFFERS = '64MB';
+
+/** How silent each open session's writes can be. */
+const silences = new WeakMap<Connection, Silence>();
 
 /** @throws BUC-LANE-BUSY if another run holds the lane */
 export async function withPostgresDestination<Result>(
@@ -25,14 +29,12 @@ export async function withPostgresDestination<Result>(
   body: (destination: Destination) => Promise<Result>,
 ): Promise<Result> {
   const key = lockKey(lane);
-  const session = { ...options, onConnect: beSilent, onUse: (db: Connection) => takeLock(db, lane, key) };
+  const session = { ...options, onConnect: prepare, onUse: (db: Connection) => takeLock(db, lane, key) };
   return await connections.with(session, async (db) => {
-    const { replica_role, pid } = await db.row<{ replica_role: boolean; pid: number }>(
-      `select current_setting('session_replication_role') = 'replica' as replica_role, pg_backend_pid() as pid`,
-    );
-    const result = await body(new PostgresDestination(db, replica_role, pid));
+    const silence = silences.get(db) ?? 'none';
+    const result = await body(new PostgresDestination(db, silence));
     // Without success the session is closed, which gives the lock back too.
-    await db.script(`select pg_advisory_unlock(${key})`);
+    await db.script(`select pg_catalog.pg_advisory_unlock(${key})`);
     return result;
   });
 }
@@ -40,7 +42,7 @@ export async function withPostgresDestination<Result>(
 async function takeLock(db: Connection, lane: Lane, key: bigint): Promise<void> {
   try {
     await db.script(
-      `set lock_timeout = '${LOCK_WAIT}'; select pg_advisory_lock(${key}); set lock_timeout = 0`,
+      `begin; set local lock_timeout = '${LOCK_WAIT}'; select pg_catalog.pg_advisory_lock(${key}); commit`,
     );
   } catch (error) {
     const known = asBucardoError(error);
@@ -54,15 +56,25 @@ function lockKey({ id }: Lane): bigint {
   return createHash('sha256').update(`bucardo lane ${id}`).digest().readBigInt64BE();
 }
 
-/**
- * Makes the session's writes silent: not captured again here, and without triggers and foreign-key checks if the role may
- * say so.
- */
-async function beSilent(db: Connection): Promise<void> {
-  await db.script(`set bucardo.applying = 'on'; set temp_buffers = '${STAGE_BUFFERS}'`);
+/** Finds out how silent the session's writes can be. Says nothing yet: that is each transaction's affair. */
+async function prepare(db: Connection): Promise<void> {
+  // Buffers of a session stay as they are once a temporary table was used, so they are nothing for a pooler's session.
+  if (!db.pooled) await db.configure({ temp_buffers: STAGE_BUFFERS });
+  silences.set(db, await readSilence(db));
+}
+
+/** Since Postgres 15 the right may also be granted, so the only way to know on all versions is to try. */
+async function readSilence(db: Connection): Promise<Silence> {
   try {
-    await db.script(`set session_replication_role = replica`);
+    await db.script('begin; set local session_replication_role = replica; commit');
+    return 'replica role';
   } catch (error) {
     if (asBucardoError(error).sqlstate !== '42501') throw error;
+    await db.script('rollback');
   }
+  // A superuser may have set it for the role, which then cannot change it.
+  const { given } = await db.row<{ given: boolean }>(
+    `select current_setting('session_replication_role') = 'replica' as given`,
+  );
+  return given ? 'replica role by default' : 'none';
 }

@@ -12,15 +12,7 @@ import { type ErrorScope, scopeOf } from '../../postgres/error-scope.ts';
 import { naming } from './naming.ts';
 import { rowFormat } from './row-format.ts';
 import { copyIntoTable } from './statements.ts';
-
-/** Hashing and sorting a batch within memory; a few sessions at a time do so. */
-const BATCH_WORK_MEM = '64MB';
-
-/**
- * How long a statement waits for a row or a table that another session has. The source's snapshot is open meanwhile, and what the
- * batch has written already is locked; then the relation is held with an error that says so, and the others go on.
- */
-const LOCK_WAIT = '10s';
+import { type Silence, writeSettings } from './write-settings.ts';
 
 export class PostgresDestination implements Destination {
   readonly modes: Destination['modes'];
@@ -28,9 +20,10 @@ export class PostgresDestination implements Destination {
   readonly checksForeignKeys: boolean;
   readonly #db: Connection;
   readonly #replicaRole: boolean;
-  readonly #backendPid: number;
+  readonly #settings: string;
 
-  constructor(db: Connection, replicaRole: boolean, backendPid: number) {
+  constructor(db: Connection, silence: Silence) {
+    const replicaRole = silence !== 'none';
     this.#db = db;
     this.#replicaRole = replicaRole;
     this.readsRowsAhead = replicaRole;
@@ -38,7 +31,7 @@ export class PostgresDestination implements Destination {
     this.modes = replicaRole
       ? ['deletes first', 'carefully']
       : ['deletes first', 'upserts first', 'carefully'];
-    this.#backendPid = backendPid;
+    this.#settings = writeSettings(silence);
   }
 
   scopeOf(error: BucardoError): ErrorScope {
@@ -83,14 +76,6 @@ export class PostgresDestination implements Destination {
   }
 
   async #transaction<Result>(body: () => Promise<Result>): Promise<Result> {
-    return await this.#db.transaction('read committed', async () => {
-      const { pid } = await this.#db.row<{ pid: number }>(
-        `select pg_backend_pid() as pid, set_config('work_mem', '${BATCH_WORK_MEM}', true),
-           set_config('lock_timeout', '${LOCK_WAIT}', true)`,
-      );
-      if (pid !== this.#backendPid)
-        throw new BucardoError('BUC-LANE-POOLED', { database: this.#db.database });
-      return await body();
-    });
+    return await this.#db.transaction('read committed', body, this.#settings);
   }
 }
