@@ -85,7 +85,7 @@ test(
       /east prepared update bucardo.progress/,
       /east prepared insert into bucardo.rejected_row/,
       /east query commit/,
-      /reports query select pg_advisory_unlock/,
+      /reports query select pg_catalog.pg_advisory_unlock/,
       /east prepared update bucardo.lane_status/,
     ]);
   },
