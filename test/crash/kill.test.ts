@@ -75,7 +75,7 @@ test(
   async () => {
     const killedAt = await killEverywhere(await changesScene());
     expectPlaces(killedAt, [
-      /reports query set lock_timeout/,
+      /reports query begin; set local lock_timeout/,
       /east query begin isolation level repeatable read/,
       /east query copy \(select t."id", t."filler"/,
       /reports copy data/,
