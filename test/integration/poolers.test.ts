@@ -220,11 +220,11 @@ describe.skipIf(skipWithoutPgBouncer())('behind PgBouncer', () => {
     const settings = { default_pool_size: String(POOL_SIZE) };
     await using pooler = await startPgBouncer(inject('serverUrl'), 'transaction', settings);
     const scene = await sceneOf('source', pooler.through);
-    let busy = true;
+    const work = new AbortController();
     let statements = 0;
     const application = async (number: number): Promise<void> =>
       await withApplication(scene.url('source'), async (client) => {
-        while (busy) {
+        while (!work.signal.aborted) {
           await client.query(
             `insert into customer values (${number}, 'x'); delete from customer where id = ${number}`,
           );
@@ -241,7 +241,7 @@ describe.skipIf(skipWithoutPgBouncer())('behind PgBouncer', () => {
         await waitFor(() => statements > before);
       }
     } finally {
-      busy = false;
+      work.abort();
       await applications;
     }
     await expectApplicationsWork(scene, 'source');

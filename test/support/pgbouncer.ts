@@ -30,7 +30,7 @@ export function skipWithoutPgBouncer(): boolean {
 
 export interface PgBouncer extends AsyncDisposable {
   /** The same database and role by way of the pooler. */
-  through(url: string): string;
+  readonly through: (url: string) => string;
 }
 
 /** @param server URL of the server behind it. @param settings of section `[pgbouncer]`, besides the mode */
@@ -86,7 +86,7 @@ export async function startPgBouncer(
     throw error;
   }
   return {
-    through(url) {
+    through: (url) => {
       const way = new URL(url);
       way.hostname = '127.0.0.1';
       way.port = String(port);
