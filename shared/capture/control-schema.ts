@@ -39,6 +39,7 @@ export const CONTROL_TABLES: readonly string[] = [
   'rejected_row',
   'purge_mark',
   'capture_state',
+  'large_transaction',
 ];
 export const CONTROL_SEQUENCES: readonly string[] = ['clock', 'wake'];
 export const CONTROL_FUNCTIONS: readonly string[] = ['tick', 'delta_lost'];
@@ -59,6 +60,8 @@ export const CLOCK_FLOOR = `timestamptz 'epoch' + coalesce(pg_sequence_last_valu
  * - `relation.table_oid` came with version 3: the table that is captured, whatever its name is now. NULL is unknown.
  * - `delta_lost()` is called by the triggers that guard delta tables. @see delta-guard.ts
  * - `capture_state` is what was found when somebody last looked at a relation's triggers, function, delta table and partitions.
+ * - `lane_status.begun_deltas` is the size of a batch that was begun and is not recorded; `deltas_per_second` what the last ones took.
+ * - `large_transaction` says how far the delivery of one transaction in parts has come; `places` by delta table.
  * - Keys of rows are `text[]` in the order of `relation.key_columns`; as text a key may be too long for an index, hence `key_hash`.
  */
 export const CONTROL_SCHEMA = `
@@ -151,6 +154,22 @@ create table if not exists bucardo.lane_status (
 alter table bucardo.lane_status
   add column if not exists paused_at timestamptz,
   add column if not exists dead_letter_at timestamptz;
+
+alter table bucardo.lane_status
+  add column if not exists begun_deltas bigint,
+  add column if not exists deltas_per_second double precision;
+
+create table if not exists bucardo.large_transaction (
+  sync text not null,
+  destination text not null,
+  txid bigint not null,
+  from_mark text,
+  end_mark txid_snapshot not null,
+  places jsonb not null,
+  begun_at timestamptz not null default clock_timestamp(),
+  primary key (sync, destination),
+  foreign key (sync, destination) references bucardo.progress on delete cascade
+);
 
 create table if not exists bucardo.copy (
   sync text not null,

@@ -10,7 +10,10 @@ import type { Connection } from '../postgres/connection.ts';
 import type { RelationName } from '../postgres/identifiers.ts';
 import { NOTHING, parseSnapshot, type Snapshot } from '../postgres/snapshot.ts';
 import type { CopyVersion } from './copy-record.ts';
+import type { BatchHistory } from './batch-size.ts';
 import type { Boundary } from './key-range.ts';
+import { type LargeRow, parseLarge, READ_LARGE } from './large-record.ts';
+import type { LargeTransaction } from './large-transaction.ts';
 import type { CapturedRelation } from './relation-plan.ts';
 
 /** A first copy that is not finished. */
@@ -54,6 +57,10 @@ export interface LaneState {
   readonly otherPlace: boolean;
   /** Somebody wants the lane to wait. */
   readonly paused: boolean;
+  /** What is known of the lane's batches so far. */
+  readonly history: BatchHistory;
+  /** A transaction that is being delivered in parts. */
+  readonly large: LargeTransaction | undefined;
   readonly relations: readonly RelationState[];
 }
 
@@ -63,6 +70,10 @@ interface StateRow {
   readonly registered: boolean;
   readonly other_place: boolean;
   readonly paused: boolean;
+  readonly rate: number | null;
+  /** int8 as text. */
+  readonly unfinished: string | null;
+  readonly large: LargeRow | null;
   readonly relations: readonly RelationRow[];
 }
 
@@ -90,9 +101,10 @@ const READ_STATE = `
     p.mark::text as mark,
     p.sync is not null as registered,
     coalesce(not ${markIsFromHere('p')}, false) as other_place,
-    exists (
-      select from bucardo.lane_status l where (l.sync, l.destination) = ($1, $2) and l.paused_at is not null
-    ) as paused,
+    coalesce(l.paused_at is not null, false) as paused,
+    l.deltas_per_second as rate,
+    l.begun_deltas as unfinished,
+    ${READ_LARGE} as large,
     (
       select coalesce(json_agg(json_build_object(
         'schema', r.schema_name,
@@ -117,7 +129,8 @@ const READ_STATE = `
       where s.sync = $1
     ) as relations
   from (select) one
-  left join bucardo.progress p on p.sync = $1 and p.destination = $2`;
+  left join bucardo.progress p on p.sync = $1 and p.destination = $2
+  left join bucardo.lane_status l on l.sync = $1 and l.destination = $2`;
 
 /**
  * @param source in a repeatable-read transaction
@@ -132,6 +145,11 @@ export async function readLaneState(source: Connection, lane: Lane): Promise<Lan
     storedMark: row.mark,
     otherPlace: row.other_place,
     paused: row.paused,
+    history: {
+      rate: row.rate ?? undefined,
+      unfinished: row.unfinished === null ? undefined : Number(row.unfinished),
+    },
+    large: row.large === null ? undefined : parseLarge(row.large),
     relations: row.relations.map(relationState),
   };
 }

@@ -15,6 +15,8 @@ export interface RunSoFar {
   readonly batches: number;
   /** Of `rows`, those that were not recorded before. */
   readonly newRows: number;
+  /** As measured by this run; undefined if nothing was. */
+  readonly deltasPerSecond: number | undefined;
 }
 
 /** What works now is not failing any more, so errors of earlier runs are forgotten. */
@@ -26,7 +28,7 @@ export async function recordRun(
   await source.run(
     `update bucardo.lane_status set run_started_at = to_timestamp($3), run_finished_at = clock_timestamp(),
        run_rows = case when $6 then $4 else run_rows end, run_seconds = case when $6 then $5 else run_seconds end,
-       total_rows = total_rows + $8, failures = 0,
+       total_rows = total_rows + $8, deltas_per_second = coalesce($9, deltas_per_second), failures = 0,
        error_code = null, error_detail = null, error_at = null, retry_at = null, dead_letter_at = null
      where (sync, destination) = ($1, $2) and (
        $6 or failures > 0 or dead_letter_at is not null or run_started_at is null
@@ -40,6 +42,7 @@ export async function recordRun(
       run.batches > 0,
       IDLE_RUN_SECONDS,
       run.newRows,
+      run.deltasPerSecond,
     ],
   );
 }

@@ -11,18 +11,21 @@ export interface DeltaRange {
   readonly mark: Snapshot;
   /** The last transaction that takes part; undefined for all that are visible. */
   readonly cut: Txid | undefined;
+  /** Of a transaction that is delivered in parts: the condition on its deltas. Mark and cut play no part then. */
+  readonly part?: string | undefined;
 }
 
 /** `from`-item (without alias) of the pending deltas of one relation, every column of the delta table. */
-export function pendingDeltas({ deltaName, mark, cut }: DeltaRange): string {
+export function pendingDeltas({ deltaName, mark, cut, part }: DeltaRange): string {
   const table = `bucardo.${quoteIdentifier(deltaName)}`;
+  if (part !== undefined) return `(select * from ${table} where ${part})`;
   const upTo = cut === undefined ? '' : ` and txid <= ${cut}`;
   const beyond = `select * from ${table} where txid >= ${mark.xmax}${upTo}`;
   if (mark.running.length === 0) return `(${beyond})`;
   return `(${beyond} union all select * from ${table} where txid in (${mark.running.join(', ')})${upTo})`;
 }
 
-type Range = Omit<DeltaRange, 'cut'>;
+type Range = Omit<DeltaRange, 'cut' | 'part'>;
 
 export interface PendingCounts {
   /** Deltas up to the cut, per range and in the order of the ranges. */

@@ -9,6 +9,9 @@ import { quoteIdentifier, type RelationName } from '../postgres/identifiers.ts';
 import { formatSnapshot, notCovered, type Snapshot, type Txid } from '../postgres/snapshot.ts';
 import type { RefusedRow } from '../targets/target.ts';
 import type { RelationState } from './lane-state.ts';
+import { endLarge, recordPlace } from './large-record.ts';
+import type { LargeTransaction, Part } from './large-transaction.ts';
+import { removeNote } from './pace.ts';
 import { retryDelaySeconds } from './retry-delay.ts';
 import { park } from './park.ts';
 import { BECAUSE_OF_OTHER_ROWS, pendParked } from './pend-parked.ts';
@@ -16,7 +19,13 @@ import { pendingDeltas } from './pending.ts';
 
 /** How a relation came out of a batch. */
 export type RelationOutcome =
-  | { readonly kind: 'applied'; readonly relation: RelationState; readonly from: Snapshot }
+  | {
+      readonly kind: 'applied';
+      readonly relation: RelationState;
+      readonly from: Snapshot;
+      /** If only some deltas were applied: the condition on them. */
+      readonly part?: string | undefined;
+    }
   /** Stays behind at `mark`; the others go on. */
   | {
       readonly kind: 'held';
@@ -38,19 +47,21 @@ export interface BatchRecord {
   readonly cut: Txid | undefined;
   readonly outcomes: readonly RelationOutcome[];
   readonly refused: readonly RefusedRow[];
+  /** The batch was a part of a transaction: the mark stays. */
+  readonly part?: { readonly large: LargeTransaction; readonly part: Part } | undefined;
+  /** The batch ends the delivery of a transaction in parts. */
+  readonly endsLarge: boolean;
+  /** A note says that the batch was begun. */
+  readonly noted: boolean;
 }
 
 /** Returns whether it was recorded: false if the mark was not what the batch began with. */
 export async function recordBatch(source: Connection, lane: Lane, record: BatchRecord): Promise<boolean> {
   const { sync, destination } = lane;
   return await source.transaction('read committed', async () => {
-    const advanced = await source.run(ADVANCE, [
-      sync,
-      destination,
-      record.storedMark,
-      formatSnapshot(record.mark),
-    ]);
-    if (advanced === 0) return false;
+    if (!(await advanceMark(source, lane, record))) return false;
+    if (record.noted) await removeNote(source, lane);
+    if (record.endsLarge) await endLarge(source, lane);
     let wayIsFree = false;
     for (const outcome of record.outcomes) {
       if (await recordOutcome(source, lane, outcome, record)) wayIsFree = true;
@@ -58,9 +69,19 @@ export async function recordBatch(source: Connection, lane: Lane, record: BatchR
     // Before new rows are parked: those have just been tried.
     if (wayIsFree) await pendParked(source, { sync, destination, sqlstates: BECAUSE_OF_OTHER_ROWS });
     for (const row of record.refused) await park(source, lane, row, record.cut !== undefined);
-    await source.run(needCopy(record), [sync, destination]);
+    if (record.part === undefined) await source.run(needCopy(record), [sync, destination]);
     return true;
   });
+}
+
+async function advanceMark(
+  source: Connection,
+  lane: Lane,
+  { storedMark, mark, part }: BatchRecord,
+): Promise<boolean> {
+  if (part !== undefined) return await recordPlace(source, lane, part.large, part.part);
+  const values = [lane.sync, lane.destination, storedMark, formatSnapshot(mark)];
+  return (await source.run(ADVANCE, values)) > 0;
 }
 
 /** $1 sync, $2 destination, $3 the mark as it was read, $4 the new one. Locks the lane's row until commit. */
@@ -119,7 +140,7 @@ async function recordOutcome(
 
 /** Parked keys that the batch applied are parked no longer. $1 to $4 the relation, $5 keys that it refused again. */
 function unpark(
-  { relation, from }: Extract<RelationOutcome, { kind: 'applied' }>,
+  { relation, from, part }: Extract<RelationOutcome, { kind: 'applied' }>,
   cut: Txid | undefined,
 ): string {
   const { deltaName, keyColumns } = relation;
@@ -130,7 +151,7 @@ function unpark(
     .join(', ');
   return `
     delete from bucardo.rejected_row r
-    using ${pendingDeltas({ deltaName, mark: from, cut })} d
+    using ${pendingDeltas({ deltaName, mark: from, cut, part })} d
     where (r.sync, r.destination, r.schema_name, r.table_name) = ($1, $2, $3, $4) and r.key = array[${key}]
       and not exists (
         select from json_array_elements($5::json) again

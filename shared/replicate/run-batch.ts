@@ -5,6 +5,7 @@
  * A relation that cannot be applied is held: it keeps its own mark and the batch goes on without it. When it is due it takes
  * part again from its own mark, and is released once it is level with the lane.
  */
+import { quoteDelta } from '../capture/capture-sql.ts';
 import type { Lane } from '../config/types.ts';
 import { asBucardoError, type BucardoError } from '../errors/bucardo-error.ts';
 import { describeTables } from '../postgres/catalog.ts';
@@ -13,19 +14,22 @@ import { displayRelation, quoteLiteral } from '../postgres/identifiers.ts';
 import { advance, formatSnapshot, type Snapshot, type Txid } from '../postgres/snapshot.ts';
 import { scopeOf } from '../postgres/error-scope.ts';
 import type { Applied, ApplyMode, Destination } from '../targets/target.ts';
-import type { Boundary } from './key-range.ts';
-import { type LaneState, reachOf, readLaneState, type RelationState } from './lane-state.ts';
-import { countPending } from './pending.ts';
+import { readScope, type Share } from './batch-scope.ts';
+import { type LaneState, readLaneState, type RelationState } from './lane-state.ts';
+import { beginLarge, endLarge, isInPlace } from './large-record.ts';
+import { type LargeTransaction, nextPart, type Part, partCondition, stepsOf } from './large-transaction.ts';
+import type { Pace } from './pace.ts';
 import { recordBatch, type RelationOutcome } from './record-batch.ts';
 import { planRelation, type RelationPlan } from './relation-plan.ts';
 import { isFewOf } from './share-of-table.ts';
 import { readPending } from './source-reader.ts';
+import { parentsFirst } from './table-order.ts';
 
 export interface BatchSettings {
   readonly lane: Lane;
   readonly destination: Destination;
-  /** Greatest number of deltas, but for a single transaction that has more. */
-  readonly batchRows: number;
+  /** The run's measure: how large the batch may be. */
+  readonly pace: Pace;
   readonly mode: ApplyMode;
   /** A second session at the source for the time of `body`. It is given up if that fails. */
   readonly withAhead: <Result>(body: (ahead: Connection) => Promise<Result>) => Promise<Result>;
@@ -48,6 +52,10 @@ export type BatchOutcome =
   | { readonly kind: 'other place' }
   /** Copies were asked for. Whether the tables are copied has to be decided first: only then their deltas may be passed over. */
   | { readonly kind: 'copy wanted'; readonly state: LaneState }
+  /** A transaction is delivered in parts from now on: the next batch is the first of them. */
+  | { readonly kind: 'large begun'; readonly large: Omit<LargeTransaction, 'version'> }
+  /** What is next takes longer than the run has time for. */
+  | { readonly kind: 'no time' }
   /** The mark was not what it was: another run is or was at work. Nothing is lost; begin again. */
   | { readonly kind: 'overtaken' }
   /** Nothing was applied: try again in another mode, or without a relation. The source connection must be replaced. */
@@ -66,15 +74,9 @@ const LARGE_BATCH = `
   set local enable_hashagg = off;
   set local max_parallel_workers_per_gather = 0`;
 
-interface Share {
-  readonly relation: RelationState;
-  readonly mark: Snapshot;
-  readonly upTo: Boundary | undefined;
-  readonly deltas: number;
-}
-
 export async function runBatch(source: Connection, settings: BatchSettings): Promise<BatchOutcome> {
-  const { lane, destination, batchRows, mode, failed } = settings;
+  const { lane, destination, pace, mode, failed } = settings;
+  const startedAtMs = performance.now();
   await source.script('begin isolation level repeatable read read only');
   const state = await readLaneState(source, lane);
   if (state.otherPlace) {
@@ -93,17 +95,28 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
     await source.script('rollback');
     return { kind: 'copy wanted', state };
   }
-  const counts = await countPending(
-    source,
-    [
-      ...attempted.map(({ deltaName, hold }) => ({ deltaName, mark: hold?.mark ?? state.mark })),
-      truncations(state),
-    ],
-    { bound: batchRows, laneMark: state.mark },
-  );
-  const { cut, deltas } = counts;
+  const scope = await readScope(source, state, attempted, pace);
+  if (scope.kind === 'later') {
+    await source.script('rollback');
+    return { kind: 'no time' };
+  }
+  if (scope.kind === 'begin') {
+    await source.script('rollback');
+    await beginLarge(source, lane, scope.large);
+    return { kind: 'large begun', large: scope.large };
+  }
+  const { cut } = scope;
   const problems = new Map(failed);
-  const planned = await planShares(source, settings, state, sharesOf(attempted, deltas, state), problems);
+  const shared = await planShares(source, settings, state, scope.shares, problems);
+  const chosen =
+    scope.kind === 'part' ? await choosePart(source, settings, state, scope.large, shared) : undefined;
+  if (chosen === 'moved') {
+    await source.script('rollback');
+    await endLarge(source, lane);
+    return { kind: 'overtaken' };
+  }
+  const planned = scope.kind === 'part' ? (chosen?.planned ?? []) : shared;
+  const deltas = planned.reduce((sum, { share }) => sum + share.deltas, 0);
 
   let applied: Applied = { rows: 0, refused: [] };
   if (planned.length > 0) {
@@ -115,41 +128,89 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
       );
     const readsAhead = mode === destination.modes[0] && destination.readsRowsAhead && hasMany(planned);
     try {
-      applied = readsAhead ? await applyReadingAhead(source, settings, planned, apply) : await apply();
+      applied = await pace.under(deltas, state.history, () =>
+        readsAhead ? applyReadingAhead(source, settings, planned, apply) : apply(),
+      );
     } catch (error) {
       return nextAttempt(asBucardoError(error), settings);
     }
   }
   await source.script('commit');
 
-  const mark = advance(state.mark, state.end, cut);
-  const outcomes = outcomesOf(state, attempted, cut, mark, problems);
-  if (deltas.every((count) => count === 0) && outcomes.every(({ kind }) => kind === 'applied')) {
-    return { kind: 'idle', state };
-  }
+  const from = state.mark;
+  const end = scope.kind === 'part' ? scope.large.end : state.end;
+  const mark = chosen === undefined ? advance(from, end, cut) : from;
+  const outcomes = outcomesOf(state, scope.attempted, { cut, end, mark }, problems);
+  const applies = outcomes.every(({ kind }) => kind === 'applied');
+  if (scope.kind === 'transactions' && scope.deltas === 0 && applies) return { kind: 'idle', state };
+
   const { refused, rows } = applied;
-  const record = { storedMark: state.storedMark, mark, from: state.mark, cut, outcomes, refused };
-  if (!(await recordBatch(source, lane, record))) return { kind: 'overtaken' };
-  return { kind: 'done', state, rows, refused: refused.length, more: cut !== undefined };
-}
-
-/** Truncations have a txid like deltas, so the same scan finds those that are pending. */
-function truncations(state: LaneState): { readonly deltaName: string; readonly mark: Snapshot } {
-  return { deltaName: 'truncation', mark: state.mark };
-}
-
-function sharesOf(
-  attempted: readonly RelationState[],
-  counts: readonly number[],
-  state: LaneState,
-): readonly Share[] {
-  return attempted.flatMap((relation, position) => {
-    const deltas = counts[position] ?? 0;
-    const reach = reachOf(relation.copy);
-    if (deltas === 0 || reach.kind === 'none') return [];
-    const upTo = reach.kind === 'up to' ? reach.boundary : undefined;
-    return [{ relation, mark: relation.hold?.mark ?? state.mark, upTo, deltas }];
+  const record = {
+    storedMark: state.storedMark,
+    mark,
+    from,
+    cut,
+    refused,
+    noted: pace.isNoted(state.history),
+  };
+  const recorded = await recordBatch(source, lane, {
+    ...record,
+    outcomes: scope.kind === 'part' ? outcomesOfPart(outcomes, chosen?.planned) : outcomes,
+    ...(scope.kind === 'part' && chosen !== undefined
+      ? { part: { large: scope.large, part: chosen.part }, endsLarge: false }
+      : { endsLarge: scope.kind === 'part' }),
   });
+  if (!recorded) return { kind: 'overtaken' };
+  pace.ended(deltas, (performance.now() - startedAtMs) / 1000, state.history);
+  return {
+    kind: 'done',
+    state,
+    rows,
+    refused: refused.length,
+    more: scope.kind === 'part' || cut !== undefined,
+  };
+}
+
+/**
+ * The part of a large transaction that is next; undefined if all are through. `moved` if its deltas lie elsewhere now. The
+ * lock is one that readers take: it only keeps the delta table's file from being changed while the part is read.
+ */
+async function choosePart(
+  source: Connection,
+  { destination, pace }: BatchSettings,
+  state: LaneState,
+  large: LargeTransaction,
+  shared: readonly Planned[],
+): Promise<{ readonly part: Part; readonly planned: readonly Planned[] } | 'moved' | undefined> {
+  const names = parentsFirst(shared).map(({ plan }) => plan.deltaName);
+  const steps = stepsOf(names, destination.checksForeignKeys);
+  const part = nextPart(large, steps, pace.batchDeltas(state.history));
+  const place = part === undefined ? undefined : large.places[part.deltaName];
+  if (part === undefined || place === undefined) return undefined;
+  await source.script(`lock table ${quoteDelta(part.deltaName)} in access share mode`);
+  if (!(await isInPlace(source, part.deltaName, place))) return 'moved';
+  const condition = partCondition(part, { txid: large.txid, pageRows: place.pageRows }, source.serverVersion);
+  const { way, deltas } = part;
+  return {
+    part,
+    planned: shared
+      .filter(({ plan }) => plan.deltaName === part.deltaName)
+      .map(({ plan, share }) => ({ plan, share: { ...share, deltas, part: { condition, way } } })),
+  };
+}
+
+/** Rows of other parts stay parked, and relations that were held advance at the end of the delivery. */
+function outcomesOfPart(
+  outcomes: readonly RelationOutcome[],
+  planned: readonly Planned[] | undefined,
+): readonly RelationOutcome[] {
+  if (planned === undefined) return outcomes.filter(({ kind }) => kind !== 'applied');
+  return [
+    ...outcomes.filter(({ kind }) => kind === 'held'),
+    ...planned.map(({ share: { relation, mark, part } }): RelationOutcome => {
+      return { kind: 'applied', relation, from: mark, part: part?.condition };
+    }),
+  ];
 }
 
 interface Planned {
@@ -246,8 +307,7 @@ function nextAttempt(error: BucardoError, { lane, destination, mode, failed }: B
 function outcomesOf(
   state: LaneState,
   attempted: readonly RelationState[],
-  cut: Txid | undefined,
-  mark: Snapshot,
+  { cut, end, mark }: { readonly cut: Txid | undefined; readonly end: Snapshot; readonly mark: Snapshot },
   problems: ReadonlyMap<string, BucardoError>,
 ): readonly RelationOutcome[] {
   return state.relations.flatMap((relation): readonly RelationOutcome[] => {
@@ -260,7 +320,7 @@ function outcomesOf(
     if (!attempted.includes(relation)) return [];
     const applied: RelationOutcome = { kind: 'applied', relation, from };
     if (hold === undefined) return [applied];
-    const reached = advance(from, state.end, cut);
+    const reached = advance(from, end, cut);
     const level = formatSnapshot(reached) === formatSnapshot(mark);
     return [applied, level ? { kind: 'level', relation } : { kind: 'behind', relation, mark: reached }];
   });

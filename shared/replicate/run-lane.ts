@@ -14,7 +14,9 @@ import type { ApplyMode, Destination } from '../targets/target.ts';
 import { holdCopy } from './copy-record.ts';
 import type { LaneRunContext, LaneRunOutcome } from './lane-run.ts';
 import type { LaneState } from './lane-state.ts';
+import type { LargeTransaction } from './large-transaction.ts';
 import { recordFailure, recordRun } from './lane-status.ts';
+import { Pace, writeNote } from './pace.ts';
 import { type BatchSettings, runBatch } from './run-batch.ts';
 import { type CopyAttempt, runCopyStep } from './run-copy.ts';
 
@@ -41,7 +43,6 @@ export async function runLane(lane: Lane, context: LaneRunContext): Promise<Lane
 
 class LaneRun {
   readonly #lane: Lane;
-  readonly #sync: Sync;
   readonly #context: LaneRunContext;
   readonly #startedAtMs = Date.now();
   #rows = 0;
@@ -49,11 +50,17 @@ class LaneRun {
   #recordedRows = 0;
   #recordedAtMs = 0;
   #adopted = false;
+  readonly #pace: Pace;
 
   constructor(lane: Lane, sync: Sync, context: LaneRunContext) {
     this.#lane = lane;
-    this.#sync = sync;
     this.#context = context;
+    this.#pace = new Pace({
+      batchRows: sync.batchRows,
+      startedAtMs: this.#startedAtMs,
+      deadlineMs: context.deadlineMs,
+      writeNote: (deltas) => this.#note(deltas),
+    });
   }
 
   async run(): Promise<LaneRunOutcome> {
@@ -80,7 +87,7 @@ class LaneRun {
   async #untilDone(destination: Destination): Promise<'done' | 'time is up' | 'paused'> {
     for (;;) {
       const batch = await this.#batch(destination);
-      if (batch === 'paused') return 'paused';
+      if (batch === 'paused' || batch === 'time is up') return batch;
       if (this.#timeIsUp()) return 'time is up';
       const copied = await this.#copyStep(destination, batch.state);
       if (!batch.more && !copied) return 'done';
@@ -92,14 +99,14 @@ class LaneRun {
   /** Applies one batch, in as many attempts as it takes. */
   async #batch(
     destination: Destination,
-  ): Promise<{ readonly state: LaneState; readonly more: boolean } | 'paused'> {
+  ): Promise<{ readonly state: LaneState; readonly more: boolean } | 'paused' | 'time is up'> {
     let mode: ApplyMode = destination.modes[0];
     let failed: ReadonlyMap<string, BucardoError> = new Map();
     for (;;) {
       const settings = {
         lane: this.#lane,
         destination,
-        batchRows: this.#sync.batchRows,
+        pace: this.#pace,
         mode,
         withAhead: this.#withAhead,
         failed,
@@ -127,6 +134,11 @@ class LaneRun {
           ({ mode, failed } = outcome);
           break;
         case 'other place':
+          break;
+        case 'no time':
+          return 'time is up';
+        case 'large begun':
+          this.#logLarge(outcome.large);
           break;
         case 'overtaken':
           this.#context.log('info', 'lane.batch.overtaken', this.#names());
@@ -189,10 +201,25 @@ class LaneRun {
       rows: this.#rows,
       batches: this.#batches,
       newRows: this.#rows - this.#recordedRows,
+      deltasPerSecond: this.#pace.rate,
     };
     await this.withSource((source) => recordRun(source, this.#lane, run));
     this.#recordedRows = run.rows;
     this.#recordedAtMs = Date.now();
+  }
+
+  /** The batch goes on without a note if it cannot be written: the note only helps if the batch is killed. */
+  async #note(deltas: number): Promise<void> {
+    try {
+      await this.#withAhead((session) => writeNote(session, this.#lane, deltas));
+    } catch (error) {
+      this.#log('lane.batch.unnoted', asBucardoError(error), 'note');
+    }
+  }
+
+  #logLarge({ places }: Pick<LargeTransaction, 'places'>): void {
+    const deltas = Object.values(places).reduce((sum, place) => sum + place.deltas, 0);
+    this.#context.log('warn', 'lane.transaction.divided', { ...this.#names(), deltas });
   }
 
   #timeIsUp(): boolean {

@@ -12,6 +12,7 @@ import type { Txid, Snapshot } from '../postgres/snapshot.ts';
 import type { RelationChanges, RowFormat } from '../targets/target.ts';
 import { type Boundary, keyAfter, keyOrder, keyUpTo, type OrderedKeyColumn } from './key-range.ts';
 import { pendingDeltas } from './pending.ts';
+import type { Way } from './large-transaction.ts';
 import type { RelationPlan } from './relation-plan.ts';
 
 export interface PendingRelation {
@@ -22,6 +23,8 @@ export interface PendingRelation {
   readonly deltas: number;
   /** While the table is being copied: only keys up to here; the copy brings the others as they are then. */
   readonly upTo: Boundary | undefined;
+  /** Of a transaction that is delivered in parts: which of its deltas, and which of their keys. */
+  readonly part?: { readonly condition: string; readonly way: Way } | undefined;
 }
 
 /**
@@ -43,11 +46,15 @@ export function readPending(
     keys: () => source.copyOut(`copy (${keys} order by ${keyOrder('d', orderedKey(plan))}) to stdout`),
     rows: (format) => source.copyOut(rows(format)),
     rowsAhead: ahead === undefined ? undefined : (format) => ahead.copyOut(rows(format)),
-    changes: () =>
-      source.copyOut(
-        `copy (${joined(plan, keys, 'left join', flagged(plan), ` order by ${keyOrder('d', orderedKey(plan))}`)}) to stdout`,
-      ),
+    changes: () => source.copyOut(`copy (${changesOf(pending, keys)}) to stdout`),
   };
+}
+
+function changesOf({ plan, part }: PendingRelation, keys: string): string {
+  const order = ` order by ${keyOrder('d', orderedKey(plan))}`;
+  if (part?.way === 'present') return joined(plan, keys, 'join', flagged(plan), order);
+  const gone = part?.way === 'gone' ? ' where t.tableoid is null' : '';
+  return joined(plan, keys, 'left join', flagged(plan), order, gone);
 }
 
 /** Rows of a range of keys, for the first copy: no deltas are involved. */
@@ -93,10 +100,11 @@ export function sourceTable({ source }: RelationPlan): string {
   return source.partitioned ? quoteRelation(source) : `only ${quoteRelation(source)}`;
 }
 
-function distinctKeys({ plan, mark, cut, upTo }: PendingRelation): string {
+function distinctKeys({ plan, mark, cut, upTo, part }: PendingRelation): string {
   const columns = plan.key.map(({ name }) => `d.${quoteIdentifier(name)}`).join(', ');
   const within = upTo === undefined ? '' : ` where ${keyUpTo('d', orderedKey(plan), upTo)}`;
-  return `select distinct ${columns} from ${pendingDeltas({ deltaName: plan.deltaName, mark, cut })} d${within}`;
+  const deltas = pendingDeltas({ deltaName: plan.deltaName, mark, cut, part: part?.condition });
+  return `select distinct ${columns} from ${deltas} d${within}`;
 }
 
 /**
@@ -109,21 +117,22 @@ function joined(
   join: 'join' | 'left join',
   list: string,
   order = '',
+  where = '',
 ): string {
   const select = `select ${list} from`;
   const table = `${join} ${sourceTable(plan)} t on`;
   const equal = plan.key
     .map(({ name, equals }) => `t.${quoteIdentifier(name)} ${equals} d.${quoteIdentifier(name)}`)
     .join(' and ');
-  if (!plan.nullableKey) return `${select} (${keys}) d ${table} ${equal}${order}`;
+  if (!plan.nullableKey) return `${select} (${keys}) d ${table} ${equal}${where}${order}`;
   const anyNull = plan.key.map(({ name }) => `k.${quoteIdentifier(name)} is null`).join(' or ');
   const same = plan.key
     .map(({ name }) => `array[t.${quoteIdentifier(name)}] = array[d.${quoteIdentifier(name)}]`)
     .join(' and ');
   return `
-    ${select} (select * from (${keys}) k where not (${anyNull})) d ${table} ${equal}
+    ${select} (select * from (${keys}) k where not (${anyNull})) d ${table} ${equal}${where}
     union all
-    ${select} (select * from (${keys}) k where ${anyNull}) d ${table} ${same}`;
+    ${select} (select * from (${keys}) k where ${anyNull}) d ${table} ${same}${where}`;
 }
 
 /** Exactly the columns that are written, in the plan's order. */

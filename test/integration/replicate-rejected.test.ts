@@ -22,16 +22,12 @@ describe.each(MODES)('with the target role %s', (targetRole) => {
       targetRole,
     });
     await lane.source.script(`
-      insert into orders select n, case when n in (17, 9000, 20000) then 'far too long' else 'note' end from generate_series(1, 20000) n;
-      insert into other select n from generate_series(1, 20000) n`);
+      insert into orders select n, case when n in (17, 4000, 9000) then 'far too long' else 'note' end from generate_series(1, 9000) n;
+      insert into other select n from generate_series(1, 9000) n`);
     await lane.run();
-    expect(await refusedKeys(lane)).toEqual([
-      'public.orders 17',
-      'public.orders 20000',
-      'public.orders 9000',
-    ]);
+    expect(await refusedKeys(lane)).toEqual(['public.orders 17', 'public.orders 4000', 'public.orders 9000']);
     await lane.expectEqual(['public.other']);
-    expect(await lane.target.row(`select count(*) from orders`)).toEqual({ count: '19997' });
+    expect(await lane.target.row(`select count(*) from orders`)).toEqual({ count: '8997' });
     expect((await lane.rejected())[0]).toMatchObject({
       code: 'BUC-ROW-REFUSED',
       attempts: 1,

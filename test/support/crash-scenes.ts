@@ -89,13 +89,40 @@ export async function copyScene(): Promise<CrashScene> {
   };
 }
 
+/** One transaction that is too large for the lane and so arrives in parts, in every table. */
+export async function largeScene(): Promise<CrashScene> {
+  const filled = `${TABLES}; ${rows(300)}`;
+  const lane = await createLaneFixture({ schema: filled, batchRows: 150 });
+  return {
+    lane,
+    async prepare(round) {
+      await lane.source.script(`
+        update bucardo.lane_status set deltas_per_second = 1, begun_deltas = null;
+        begin;
+        update parent set note = 'round ${round}';
+        update child set amount = amount + 1;
+        delete from child where key like 'again %';
+        insert into child select 'again ' || n, 3, n from generate_series(1, 60) n;
+        update big set id = id + ${round % 2 === 1 ? 1000 : -1000} where id % 1000 between 7 and 60;
+        update big set filler = 'round ${round}' where id % 2 = 0;
+        commit`);
+    },
+    async verify() {
+      expect(await lane.source.rows('select from bucardo.large_transaction')).toEqual([]);
+      expect(await lane.rejected()).toEqual([]);
+      await expectNothingLost(lane);
+      expect(await waiting(lane)).toBe(0);
+    },
+  };
+}
+
 /**
  * Whether a place is worth a run of its own: every one the first time, and where something is committed or recorded also
  * later times. `BUCARDO_CRASH_ALL=1`: every one, every time.
  */
 export function isWorthTrying(label: string, time: number): boolean {
   if (process.env['BUCARDO_CRASH_ALL'] === '1') return true;
-  return time === 1 || (time === 2 && /commit|bucardo\.(progress|copy)/.test(label));
+  return time === 1 || (time === 2 && /commit|bucardo\.(progress|copy|large_transaction)/.test(label));
 }
 
 /** Deltas that the mark does not cover. */
