@@ -102,7 +102,7 @@ export function startLocalFunctions(options: LocalFunctionsOptions): LocalFuncti
     metrics,
     now: Date.now,
     watch: (source) => watchCapture(source, log),
-    purge: (source) => purge(source, { retentionSeconds: RETENTION_SECONDS, log }),
+    purge: (source, deadlineMs) => purge(source, { retentionSeconds: RETENTION_SECONDS, log, deadlineMs }),
   });
   let sweeping: Promise<unknown> = Promise.resolve();
   const sweep = async (): Promise<unknown> => {

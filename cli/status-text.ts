@@ -42,7 +42,8 @@ export function laneState(lane: LaneStatus): string {
   if (lane.held.length > 0) return 'held';
   if (lane.copies.length > 0) return 'copying';
   if (lane.copyNeeded.length > 0 || lane.uncaptured.length > 0) return 'needs copy';
-  return lane.pending > 0 ? 'behind' : 'level';
+  if (lane.pending > 0) return 'behind';
+  return lane.purgeFailures.length > 0 ? 'purge fails' : 'level';
 }
 
 function cells(lane: LaneStatus): readonly string[] {
@@ -88,6 +89,10 @@ function notes(lane: LaneStatus): readonly string[] {
     ...lane.copyNeeded.map(
       ({ relation, reason }) =>
         `${relation} needs a copy (${REASONS[reason]}): bucardo copy ${lane.sync} --to ${lane.destination} --table ${relation}`,
+    ),
+    ...lane.purgeFailures.map(
+      ({ relation, code, message, secondsAgo }) =>
+        `changes of ${relation} cannot be purged from the source since ${formatSeconds(secondsAgo)} (${code}): ${message}`,
     ),
     ...(lane.rejectedRows === 0
       ? []

@@ -22,8 +22,10 @@ import { Construct } from 'constructs';
 import type { Fleet } from '../shared/config/types.ts';
 import { REPLICATE_TIMEOUT_SECONDS } from '../shared/queue/names.ts';
 import {
+  METRIC_COPIES_NEEDED,
   METRIC_LAG,
   METRIC_NAMESPACE,
+  METRIC_PURGE_FAILURES,
   METRIC_REJECTED_ROWS,
   METRIC_SOURCES_FAILED,
 } from '../shared/telemetry/metric-names.ts';
@@ -129,6 +131,22 @@ export class FleetAlarms extends Construct {
       paragraph: 'rejected-rows',
       threshold: 1,
       minutes: 1,
+      missing: TreatMissingData.IGNORE,
+    });
+    alarm('CopiesNeeded', {
+      metric: own(METRIC_COPIES_NEEDED, Stats.MAXIMUM),
+      meaning: 'A target may differ from its source until a table is copied.',
+      paragraph: 'copies-needed',
+      threshold: 1,
+      minutes: 1,
+      missing: TreatMissingData.IGNORE,
+    });
+    alarm('PurgeFailures', {
+      metric: own(METRIC_PURGE_FAILURES, Stats.MAXIMUM),
+      meaning: 'Changes that all targets have cannot be deleted from a source: its delta tables grow.',
+      paragraph: 'purge-failures',
+      threshold: 1,
+      minutes: 15,
       missing: TreatMissingData.IGNORE,
     });
     alarm('SourcesFailed', {

@@ -27,6 +27,8 @@ import {
   METRIC_ROWS,
   METRIC_RUN_FAILURES,
   METRIC_RUN_SECONDS,
+  METRIC_COPIES_NEEDED,
+  METRIC_PURGE_FAILURES,
   METRIC_SOURCES_FAILED,
 } from '../shared/telemetry/metric-names.ts';
 import type { FleetFunctionsByName } from './alarms.ts';
@@ -114,6 +116,8 @@ export class FleetDashboard extends Construct {
           graph('Failures', [
             own(METRIC_RUN_FAILURES, Stats.SUM, 'runs that failed'),
             own(METRIC_REJECTED_ROWS, Stats.MAXIMUM, 'rejected rows'),
+            own(METRIC_COPIES_NEEDED, Stats.MAXIMUM, 'tables that need a copy'),
+            own(METRIC_PURGE_FAILURES, Stats.MAXIMUM, 'tables that could not be purged'),
             own(METRIC_SOURCES_FAILED, Stats.MAXIMUM, 'sources that could not be swept'),
           ]),
           graph('Dead letters', [

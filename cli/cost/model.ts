@@ -51,8 +51,8 @@ const LOG_BYTES_PER_SWEEP = 1_500;
 const POLLS_PER_MONTH = (5 * HOURS_PER_MONTH * 3_600) / 20;
 const QUEUES = 2;
 
-const FLEET_METRICS = 7;
-const FLEET_ALARMS = 17;
+const FLEET_METRICS = 9;
+const FLEET_ALARMS = 19;
 
 /** Two zones each. */
 const ZONES = 2;

@@ -25,7 +25,7 @@ export interface SweepHandlerOptions {
   /** Looks whether changes of one source may have been missed, and asks for copies. */
   readonly watch: (source: Connection) => Promise<unknown>;
   /** Deletes the deltas of one source that every destination has. */
-  readonly purge: (source: Connection) => Promise<unknown>;
+  readonly purge: (source: Connection, deadlineMs: number) => Promise<{ readonly failed: number }>;
   /** Seconds between two sweeps; changes that wait longer were missed. Default 60. */
   readonly intervalSeconds?: number;
   /** How long others have to kick what a schedule says, before the sweep does. Default 0: nobody else does. */
@@ -44,7 +44,20 @@ const SWEEP_INTERVAL_SECONDS = 60;
 /** A source too slow for this is left to the next sweep. */
 const STATEMENT_TIMEOUT_SECONDS = 20;
 
-export function createSweepHandler(options: SweepHandlerOptions): () => Promise<SweepReport> {
+/** Purge has the lock that `apply` waits for, and the next sweep goes on with what is left. */
+const PURGE_MS = 20_000;
+
+/** What a sweep needs for a statement that is under way and its own end when it stops purging. */
+const END_MS = 10_000;
+
+/** What AWS hands over with the event; absent where nothing limits a sweep's time. */
+interface SweepContext {
+  getRemainingTimeInMillis(): number;
+}
+
+export function createSweepHandler(
+  options: SweepHandlerOptions,
+): (event?: unknown, context?: SweepContext) => Promise<SweepReport> {
   const { fleet, resolveUrl, queue, log, metrics, now, watch, purge } = options;
   const intervalSeconds = options.intervalSeconds ?? SWEEP_INTERVAL_SECONDS;
 
@@ -54,7 +67,8 @@ export function createSweepHandler(options: SweepHandlerOptions): () => Promise<
     name: string,
     kicked: Kick[],
     measured: LaneMeasurement[],
-  ): Promise<void> {
+    deadlineMs: number,
+  ): Promise<number> {
     await source.configure({ statement_timeout: `${STATEMENT_TIMEOUT_SECONDS}s` });
     const situations = [...situationsOf(fleet, name, await readLanes(source), log)];
     const decided = situations.map(({ situation, row }) => ({
@@ -77,19 +91,20 @@ export function createSweepHandler(options: SweepHandlerOptions): () => Promise<
     }
     await send(missed, kicked);
     await watch(source);
-    await purge(source);
+    const { failed } = await purge(source, Math.min(deadlineMs, now() + PURGE_MS));
+    return failed;
   }
 
   function measure(
     { id, sync, destination }: Lane,
-    { rejectedRows }: LaneRow,
+    { rejectedRows, copiesNeeded }: LaneRow,
     { lagSeconds }: Waiting,
   ): LaneMeasurement {
     // Lanes that are level and whole would only fill the log.
     if (lagSeconds > 0 || rejectedRows > 0)
       log('info', 'sweep.lane.measured', { lane: id, sync, destination, lagSeconds, rejectedRows });
     const ownAlarm = fleet.syncs.get(sync)?.lagAlarmSeconds !== undefined;
-    return { sync, destination, lagSeconds, rejectedRows, ownAlarm };
+    return { sync, destination, lagSeconds, rejectedRows, copiesNeeded, ownAlarm };
   }
 
   async function send(kicks: readonly Kick[], kicked: Kick[]): Promise<void> {
@@ -99,7 +114,10 @@ export function createSweepHandler(options: SweepHandlerOptions): () => Promise<
     for (const { lane, reason } of kicks) log('info', 'sweep.lane.kicked', { lane, reason });
   }
 
-  return async () => {
+  return async (_event, context) => {
+    const leftMs = context?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY;
+    const deadlineMs = now() + leftMs - END_MS;
+    let purgeFailures = 0;
     const kicked: Kick[] = [];
     const failed: string[] = [];
     const measured: LaneMeasurement[] = [];
@@ -107,16 +125,17 @@ export function createSweepHandler(options: SweepHandlerOptions): () => Promise<
       sourcesOf(fleet).map(async (name) => {
         try {
           const url = await resolveUrl(databaseOf(fleet, name));
-          await withConnection({ database: name, url, purpose: 'sweep' }, (source) =>
-            sweepSource(source, name, kicked, measured),
+          const failures = await withConnection({ database: name, url, purpose: 'sweep' }, (source) =>
+            sweepSource(source, name, kicked, measured, deadlineMs),
           );
+          purgeFailures += failures;
         } catch (error) {
           failed.push(name);
           log('error', 'sweep.source.failed', { ...errorFields(error), database: name });
         }
       }),
     );
-    metrics.sweep({ lanes: measured, sourcesFailed: failed.length });
+    metrics.sweep({ lanes: measured, sourcesFailed: failed.length, purgeFailures });
     log('info', 'sweep.completed', { kicked: kicked.length, failed: failed.length });
     return { kicked, failed };
   };

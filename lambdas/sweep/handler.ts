@@ -28,5 +28,6 @@ export const handler = createSweepHandler({
   scheduleGraceSeconds: SCHEDULE_GRACE_SECONDS,
   watch: (source) => watchCapture(source, log),
   // Every sync has one source, so deltas are kept only as long as a run that was thought dead may still need them.
-  purge: (source) => purge(source, { retentionSeconds: REPLICATE_TIMEOUT_SECONDS, log }),
+  purge: (source, deadlineMs) =>
+    purge(source, { retentionSeconds: REPLICATE_TIMEOUT_SECONDS, log, deadlineMs }),
 });

@@ -17,6 +17,7 @@ export interface LaneRow {
   readonly copyUnfinished: boolean;
   readonly paused: boolean;
   readonly rejectedRows: number;
+  readonly copiesNeeded: number;
   /** Delta tables of the sync's relations, as far as they are there. */
   readonly deltaNames: readonly string[];
   /** Relations that are held have marks of their own. */
@@ -45,6 +46,9 @@ const READ_LANES = `
     (
       select count(*) from bucardo.rejected_row j where (j.sync, j.destination) = (p.sync, p.destination)
     )::float8 as "rejectedRows",
+    (
+      select count(*) from bucardo.copy_needed n where (n.sync, n.destination) = (p.sync, p.destination)
+    )::float8 as "copiesNeeded",
     (
       select coalesce(json_agg(json_build_object('deltaName', r.delta_name, 'mark', h.mark::text)), '[]')
       from bucardo.held_relation h

@@ -40,6 +40,7 @@ export const CONTROL_TABLES: readonly string[] = [
   'purge_mark',
   'capture_state',
   'large_transaction',
+  'purge_failure',
 ];
 export const CONTROL_SEQUENCES: readonly string[] = ['clock', 'wake'];
 export const CONTROL_FUNCTIONS: readonly string[] = ['tick', 'delta_lost'];
@@ -58,6 +59,7 @@ export const CLOCK_FLOOR = `timestamptz 'epoch' + coalesce(pg_sequence_last_valu
  * - `progress.mark` is NULL when everything is pending. `progress` is changed by compare-and-set on `mark::text`.
  * - `lane_status.paused_at` and `dead_letter_at` came with version 2, and so are added to what version 1 made.
  * - `relation.table_oid` came with version 3: the table that is captured, whatever its name is now. NULL is unknown.
+ * - `purge_mark.next_page` is the place of the walk through the delta table that deletes what `covered` covers.
  * - `delta_lost()` is called by the triggers that guard delta tables. @see delta-guard.ts
  * - `capture_state` is what was found when somebody last looked at a relation's triggers, function, delta table and partitions.
  * - `lane_status.begun_deltas` is the size of a batch that was begun and is not recorded; `deltas_per_second` what the last ones took.
@@ -235,6 +237,23 @@ create table if not exists bucardo.purge_mark (
   table_name text not null,
   covered txid_snapshot not null,
   marked_at timestamptz not null default clock_timestamp(),
+  primary key (schema_name, table_name),
+  foreign key (schema_name, table_name) references bucardo.relation on delete cascade
+);
+
+alter table bucardo.purge_mark
+  add column if not exists next_page bigint not null default 0,
+  add column if not exists walked boolean not null default false,
+  add column if not exists advanced_at timestamptz not null default clock_timestamp();
+
+create table if not exists bucardo.purge_failure (
+  schema_name text not null,
+  table_name text not null,
+  error_code text not null,
+  error_detail text not null,
+  failures integer not null default 1,
+  since timestamptz not null default clock_timestamp(),
+  failed_at timestamptz not null default clock_timestamp(),
   primary key (schema_name, table_name),
   foreign key (schema_name, table_name) references bucardo.relation on delete cascade
 );

@@ -29,6 +29,13 @@ export function findLane(lane: LaneStatus): readonly Finding[] {
       text: `${errorCodes['BUC-COPY-NEEDED'].title}: it was ${reason} at the source`,
       remedy: `Run \`bucardo copy ${sync} --to ${destination} --table ${relation}\`.`,
     })),
+    ...lane.purgeFailures.map((failure) =>
+      stored(
+        { ...where, relation: failure.relation },
+        failure,
+        'delivered changes cannot be purged from the source',
+      ),
+    ),
     ...lane.copies.map(({ relation, state, rowsCopied }) =>
       note(
         'info',

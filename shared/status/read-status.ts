@@ -54,6 +54,13 @@ export interface LaneStatus {
   readonly copies: readonly CopyStatus[];
   /** Tables whose capture is or was not whole since the last `apply` or sweep: changes may be missed, or have been. */
   readonly uncaptured: readonly { readonly relation: string; readonly why: string }[];
+  /** Tables whose delivered changes cannot be deleted from the source, so that it grows. */
+  readonly purgeFailures: readonly {
+    readonly relation: string;
+    readonly code: string;
+    readonly message: string;
+    readonly secondsAgo: number;
+  }[];
   /** Tables that deltas alone cannot make equal any more. */
   readonly copyNeeded: readonly { readonly relation: string; readonly reason: CopyReason }[];
 }
@@ -98,6 +105,7 @@ interface StatusRow {
   readonly copies: readonly (Named &
     Pick<CopyStatus, 'state' | 'rowsCopied' | 'rowsEstimated'> & { readonly seconds: number | null })[];
   readonly copyNeeded: readonly (Named & { readonly reason: CopyReason })[];
+  readonly purgeFailures: readonly (Named & Omit<LaneStatus['purgeFailures'][number], 'relation'>)[];
 }
 
 /** $1 syncs. One row per registered lane. A mark of another place says nothing: everything is pending then. */
@@ -141,7 +149,13 @@ const READ_STATUS = `
     (
       select coalesce(json_agg(json_build_object('schema', n.schema_name, 'table', n.table_name, 'reason', n.reason)), '[]')
       from bucardo.copy_needed n where (n.sync, n.destination) = (p.sync, p.destination)
-    ) as "copyNeeded"
+    ) as "copyNeeded",
+    (
+      select coalesce(json_agg(json_build_object('schema', f.schema_name, 'table', f.table_name, 'code', f.error_code,
+        'message', f.error_detail, 'secondsAgo', extract(epoch from clock_timestamp() - f.since)::float8)), '[]')
+      from bucardo.purge_failure f join bucardo.sync_relation sr using (schema_name, table_name)
+      where sr.sync = p.sync
+    ) as "purgeFailures"
   from bucardo.progress p
   left join bucardo.lane_status s using (sync, destination)
   where p.sync = any($1)
@@ -211,6 +225,12 @@ function laneStatus(source: string, row: StatusRow, waiting: Waiting, losses: re
     })),
     copies: row.copies.map(copyStatus),
     uncaptured: losses.filter(({ relation }) => relations.has(relation)),
+    purgeFailures: row.purgeFailures.map(({ code, message, secondsAgo, ...name }) => ({
+      relation: displayRelation(name),
+      code,
+      message,
+      secondsAgo,
+    })),
     copyNeeded: row.copyNeeded.map(({ reason, ...name }) => ({ relation: displayRelation(name), reason })),
   };
 }

@@ -19,6 +19,10 @@ export const METRIC_LAG = 'LagSeconds';
 export const METRIC_LANE_LAG = 'LaneLagSeconds';
 /** By the sweep: rows that are parked, over all lanes. */
 export const METRIC_REJECTED_ROWS = 'RejectedRows';
+/** By the sweep: tables that need a copy, over all lanes. */
+export const METRIC_COPIES_NEEDED = 'CopiesNeeded';
+/** By the sweep: tables whose delivered changes cannot be deleted from the source. */
+export const METRIC_PURGE_FAILURES = 'PurgeFailures';
 /** By the sweep: sources that could not be swept. */
 export const METRIC_SOURCES_FAILED = 'SourcesFailed';
 /** By the dead-letter function: kicks that failed too often. */

@@ -15,6 +15,8 @@ export interface LaneMeasurement {
   /** Age of the oldest change that waits; 0 if none does. */
   readonly lagSeconds: number;
   readonly rejectedRows: number;
+  /** Tables that deltas alone cannot make equal any more. */
+  readonly copiesNeeded: number;
   /** Its sync wants an alarm for each of its lanes. */
   readonly ownAlarm: boolean;
 }
@@ -22,6 +24,8 @@ export interface LaneMeasurement {
 export interface SweepMeasurement {
   readonly lanes: readonly LaneMeasurement[];
   readonly sourcesFailed: number;
+  /** Relations whose purge failed, over all sources. */
+  readonly purgeFailures: number;
 }
 
 export interface Metrics {
@@ -35,8 +39,8 @@ export interface Metrics {
 export function logMetrics(log: Log): Metrics {
   return {
     laneRun: (measurement) => log('debug', 'lane.run.measured', { ...measurement }),
-    sweep: ({ lanes, sourcesFailed }) =>
-      log('debug', 'sweep.measured', { lanes: lanes.length, sourcesFailed }),
+    sweep: ({ lanes, sourcesFailed, purgeFailures }) =>
+      log('debug', 'sweep.measured', { lanes: lanes.length, sourcesFailed, purgeFailures }),
     deadLetter: (lane) => log('debug', 'dead-letter.measured', { ...lane }),
   };
 }

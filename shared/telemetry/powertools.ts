@@ -14,6 +14,8 @@ import {
   METRIC_ROWS,
   METRIC_RUN_FAILURES,
   METRIC_RUN_SECONDS,
+  METRIC_COPIES_NEEDED,
+  METRIC_PURGE_FAILURES,
   METRIC_SOURCES_FAILED,
 } from './metric-names.ts';
 import type { Metrics } from './metrics.ts';
@@ -47,7 +49,7 @@ export function powertoolsMetrics(fleet: string): Metrics {
         emf.addMetric(METRIC_RUN_FAILURES, MetricUnit.Count, failed ? 1 : 0);
       });
     },
-    sweep({ lanes, sourcesFailed }) {
+    sweep({ lanes, sourcesFailed, purgeFailures }) {
       emit((emf) => {
         emf.addMetric(METRIC_SOURCES_FAILED, MetricUnit.Count, sourcesFailed);
         // No source answered: no lag would read as if no lane were behind.
@@ -56,6 +58,9 @@ export function powertoolsMetrics(fleet: string): Metrics {
         emf.addMetric(METRIC_LAG, MetricUnit.Seconds, Math.max(...lags));
         const rejected = lanes.reduce((sum, { rejectedRows }) => sum + rejectedRows, 0);
         emf.addMetric(METRIC_REJECTED_ROWS, MetricUnit.Count, rejected);
+        const copies = lanes.reduce((sum, { copiesNeeded }) => sum + copiesNeeded, 0);
+        emf.addMetric(METRIC_COPIES_NEEDED, MetricUnit.Count, copies);
+        emf.addMetric(METRIC_PURGE_FAILURES, MetricUnit.Count, purgeFailures);
       });
       for (const { sync, destination, lagSeconds } of lanes.filter(({ ownAlarm }) => ownAlarm)) {
         emit((emf) => {

@@ -21,9 +21,11 @@ import { FleetDashboard } from '../../infra/dashboard.ts';
 import { DEFAULT_AWS_SETTINGS } from '../../shared/config/aws-settings.ts';
 import type { Fleet, Sync } from '../../shared/config/types.ts';
 import {
+  METRIC_COPIES_NEEDED,
   METRIC_LAG,
   METRIC_LANE_LAG,
   METRIC_NAMESPACE,
+  METRIC_PURGE_FAILURES,
   METRIC_REJECTED_ROWS,
   METRIC_ROWS,
   METRIC_RUN_FAILURES,
@@ -203,6 +205,11 @@ test.each<[name: string, wanted: Partial<AlarmProperties>]>([
     },
   ],
   ['RejectedRows', { Threshold: 1, TreatMissingData: 'ignore', MetricName: METRIC_REJECTED_ROWS }],
+  ['CopiesNeeded', { Threshold: 1, TreatMissingData: 'ignore', MetricName: METRIC_COPIES_NEEDED }],
+  [
+    'PurgeFailures',
+    { Threshold: 1, EvaluationPeriods: 15, TreatMissingData: 'ignore', MetricName: METRIC_PURGE_FAILURES },
+  ],
   [
     'SourcesFailed',
     { Threshold: 1, EvaluationPeriods: 5, TreatMissingData: 'ignore', MetricName: METRIC_SOURCES_FAILED },
@@ -266,9 +273,9 @@ test.each<[name: string, wanted: Partial<AlarmProperties>]>([
 
 test('there is no alarm that no test here knows', () => {
   const { json } = FLEET_OBSERVED;
-  expect(alarmsOf(json)).toHaveLength(7 + 2 * FUNCTIONS.length + 2);
+  expect(alarmsOf(json)).toHaveLength(9 + 2 * FUNCTIONS.length + 2);
   // Who runs the notifier elsewhere watches it there.
-  expect(alarmsOf(observe(FLEET, { notifier: false }).json)).toHaveLength(6 + 2 * FUNCTIONS.length + 2);
+  expect(alarmsOf(observe(FLEET, { notifier: false }).json)).toHaveLength(8 + 2 * FUNCTIONS.length + 2);
 });
 
 test('dead letters count while they wait hidden, and a sweep only if it did not fail', () => {
@@ -298,7 +305,7 @@ test('every alarm has a sentence and a paragraph of the runbook, and every parag
 test('a whole fleet’s alarms link to the runbook, and neither they nor the dashboard have a name', () => {
   const { json } = synthesise(EVERYTHING);
   const alarms = alarmsOf(json);
-  expect(alarms).toHaveLength(7 + 2 * FUNCTIONS.length + 2);
+  expect(alarms).toHaveLength(9 + 2 * FUNCTIONS.length + 2);
   for (const [id, { AlarmName, AlarmDescription }] of alarms) {
     expect(AlarmName, id).toBeUndefined();
     expect(AlarmDescription, id).toMatch(/ https:\S+\/docs\/runbook\.md#[a-z-]+$/);
@@ -342,6 +349,8 @@ test('lanes whose names run into each other have alarms each', () => {
 test('the dashboard shows what is measured, by the names under which it is measured', () => {
   const text = dashboardOf(FLEET_OBSERVED.json);
   for (const name of [
+    METRIC_COPIES_NEEDED,
+    METRIC_PURGE_FAILURES,
     METRIC_LAG,
     METRIC_REJECTED_ROWS,
     METRIC_ROWS,

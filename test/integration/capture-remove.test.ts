@@ -122,17 +122,17 @@ describe('purge', () => {
     await catchUp(db, 'reports');
     await run(database.url);
     await ripen(db);
-    expect(await run(database.url)).toEqual({ deleted: 0 });
+    expect(await run(database.url)).toMatchObject({ deleted: 0 });
     expect(await deltasOf(db, 'delta_public_a')).toEqual(['1', '2']);
 
     await catchUp(db, 'cache');
     await db.script(`insert into a values (3)`);
     await ripen(db);
     await run(database.url);
-    expect(await run(database.url)).toEqual({ deleted: 0 });
+    expect(await run(database.url)).toMatchObject({ deleted: 0 });
     expect(await deltasOf(db, 'delta_public_a')).toEqual(['1', '2', '3']);
     await ripen(db);
-    expect(await run(database.url)).toEqual({ deleted: 2 });
+    expect(await run(database.url)).toMatchObject({ deleted: 2 });
     expect(await deltasOf(db, 'delta_public_a')).toEqual(['3']);
   });
 
@@ -147,7 +147,7 @@ describe('purge', () => {
     await run(database.url);
     await late.script(`commit`);
     await ripen(db);
-    expect(await run(database.url)).toEqual({ deleted: 1 });
+    expect(await run(database.url)).toMatchObject({ deleted: 1 });
     expect(await deltasOf(db, 'delta_public_a')).toEqual(['1']);
   });
 
@@ -185,7 +185,7 @@ describe('purge', () => {
     await run(database.url);
     await db.run(`insert into a values (0)`);
     await ripen(db);
-    expect(await run(database.url)).toEqual({ deleted: 60_001 });
+    expect(await run(database.url)).toMatchObject({ deleted: 60_001 });
     expect(await deltasOf(db, 'delta_public_a')).toEqual(['0']);
     expect(await db.rows(`select from bucardo.truncation`)).toHaveLength(0);
   });

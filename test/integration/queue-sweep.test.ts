@@ -87,7 +87,7 @@ function sweepOf(
     metrics: { sweep: (measured) => measurements.push(measured) },
     now: Date.now,
     watch: async () => {},
-    purge: async () => {},
+    purge: async () => ({ failed: 0 }),
     ...options,
   });
 }
@@ -249,7 +249,7 @@ describe('what is measured', () => {
 
   it('leaves out a source that cannot be swept, and counts it', async () => {
     await sweepOf(fleet, { east: 'postgres://127.0.0.1:1/none' })();
-    expect(measurements).toEqual([{ lanes: [], sourcesFailed: 1 }]);
+    expect(measurements).toEqual([{ lanes: [], sourcesFailed: 1, purgeFailures: 0 }]);
   });
 });
 
@@ -344,7 +344,12 @@ describe('several sources', () => {
     const report = await sweepOf(
       fleet,
       { east: database.url, gone: 'postgres://postgres@127.0.0.1:1/x', bare: bare.url },
-      { purge: async (source) => purged.push(source.database) },
+      {
+        purge: async (source) => {
+          purged.push(source.database);
+          return { failed: 2 };
+        },
+      },
     )();
     expect(report.kicked).toEqual([{ lane: 'orders/reports', reason: 'sweep' }]);
     expect([...report.failed].sort()).toEqual(['bare', 'gone']);
@@ -355,6 +360,7 @@ describe('several sources', () => {
         .sort(),
     ).toEqual(['bare BUC-NOT-APPLIED', 'gone BUC-DB-UNREACHABLE']);
     expect(purged).toEqual(['east']);
+    expect(measurements).toMatchObject([{ sourcesFailed: 2, purgeFailures: 2 }]);
   });
 
   it('are kicked before anything is purged, and a failing purge undoes no kick', async () => {

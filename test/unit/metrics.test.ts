@@ -32,8 +32,22 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-const LEVEL = { sync: 'orders', destination: 'reports', lagSeconds: 0, rejectedRows: 0, ownAlarm: false };
-const BEHIND = { ...LEVEL, destination: 'archive', lagSeconds: 75.5, rejectedRows: 2, ownAlarm: true };
+const LEVEL = {
+  sync: 'orders',
+  destination: 'reports',
+  lagSeconds: 0,
+  rejectedRows: 0,
+  copiesNeeded: 0,
+  ownAlarm: false,
+};
+const BEHIND = {
+  ...LEVEL,
+  destination: 'archive',
+  lagSeconds: 75.5,
+  rejectedRows: 2,
+  copiesNeeded: 0,
+  ownAlarm: true,
+};
 
 /** Metrics with their dimensions and units, by line. */
 function measured(): readonly string[] {
@@ -61,12 +75,23 @@ test('a run is measured for the fleet as a whole, and names its lane as properti
 });
 
 test('a sweep measures the lane that is furthest behind, all rows that are parked, and lanes that want it', () => {
-  metrics.sweep({ lanes: [LEVEL, BEHIND, { ...LEVEL, lagSeconds: 3, rejectedRows: 1 }], sourcesFailed: 1 });
+  metrics.sweep({
+    lanes: [LEVEL, BEHIND, { ...LEVEL, lagSeconds: 3, rejectedRows: 1, copiesNeeded: 4 }],
+    sourcesFailed: 1,
+    purgeFailures: 5,
+  });
   expect(measured()).toEqual([
-    'Bucardo [["service"]] SourcesFailed:Count LagSeconds:Seconds RejectedRows:Count',
+    'Bucardo [["service"]] SourcesFailed:Count LagSeconds:Seconds RejectedRows:Count CopiesNeeded:Count PurgeFailures:Count',
     'Bucardo [["service","sync","destination"]] LaneLagSeconds:Seconds',
   ]);
-  expect(lines[0]).toMatchObject({ service: 'shop', LagSeconds: 75.5, RejectedRows: 3, SourcesFailed: 1 });
+  expect(lines[0]).toMatchObject({
+    service: 'shop',
+    LagSeconds: 75.5,
+    RejectedRows: 3,
+    SourcesFailed: 1,
+    CopiesNeeded: 4,
+    PurgeFailures: 5,
+  });
   expect(lines[1]).toMatchObject({
     service: 'shop',
     sync: 'orders',
@@ -76,7 +101,7 @@ test('a sweep measures the lane that is furthest behind, all rows that are parke
 });
 
 test('a sweep that saw no lane does not say that none is behind', () => {
-  metrics.sweep({ lanes: [], sourcesFailed: 2 });
+  metrics.sweep({ lanes: [], sourcesFailed: 2, purgeFailures: 0 });
   expect(measured()).toEqual(['Bucardo [["service"]] SourcesFailed:Count']);
 });
 
@@ -92,7 +117,7 @@ test('a dead letter counts whether or not its lane is known', () => {
 
 test('everything that has a name is measured, and nothing else', () => {
   metrics.laneRun({ sync: 'orders', destination: 'reports', rows: 0, seconds: 0, failed: false });
-  metrics.sweep({ lanes: [BEHIND], sourcesFailed: 0 });
+  metrics.sweep({ lanes: [BEHIND], sourcesFailed: 0, purgeFailures: 0 });
   metrics.deadLetter({ sync: undefined, destination: undefined });
   const emitted = lines.flatMap(({ _aws }) =>
     _aws.CloudWatchMetrics.flatMap(({ Metrics }) => Metrics.map(({ Name }) => Name)),
@@ -106,7 +131,7 @@ test('without CloudWatch measurements are events of the log, which nobody has to
   const events: [string, string, LogFields | undefined][] = [];
   const local = logMetrics((level, event, fields) => events.push([level, event, fields]));
   local.laneRun({ sync: 'orders', destination: 'reports', rows: 7, seconds: 1, failed: false });
-  local.sweep({ lanes: [LEVEL, BEHIND], sourcesFailed: 0 });
+  local.sweep({ lanes: [LEVEL, BEHIND], sourcesFailed: 0, purgeFailures: 0 });
   local.deadLetter({ sync: 'orders', destination: 'reports' });
   expect(events).toEqual([
     [
@@ -114,7 +139,7 @@ test('without CloudWatch measurements are events of the log, which nobody has to
       'lane.run.measured',
       { sync: 'orders', destination: 'reports', rows: 7, seconds: 1, failed: false },
     ],
-    ['debug', 'sweep.measured', { lanes: 2, sourcesFailed: 0 }],
+    ['debug', 'sweep.measured', { lanes: 2, sourcesFailed: 0, purgeFailures: 0 }],
     ['debug', 'dead-letter.measured', { sync: 'orders', destination: 'reports' }],
   ]);
 });
