@@ -32,7 +32,7 @@ async function run(report: Parameters<Bench['run']>[0]): ReturnType<Bench['run']
   );
   const lags: number[] = [];
   while (performance.now() < untilMs) {
-    const [lane] = await readStatus(databases.source, [databases.lane.sync]);
+    const [lane] = await readStatus(databases.source, [...databases.fleet.syncs.values()]);
     lags.push(lane?.lagSeconds ?? Number.POSITIVE_INFINITY);
     await sleep(200);
   }

@@ -8,6 +8,7 @@ import { withFleetDatabase } from '../shared/config/with-fleet-database.ts';
 import { BucardoError } from '../shared/errors/bucardo-error.ts';
 import type { Connection } from '../shared/postgres/connection.ts';
 import { displayRelation, type RelationName } from '../shared/postgres/identifiers.ts';
+import { acceptRows } from '../shared/replicate/accept-rows.ts';
 import { requestCopy } from '../shared/replicate/request-copy.ts';
 import { type LaneStatus, readStatus } from '../shared/status/read-status.ts';
 import { copyLine } from './copy-text.ts';
@@ -19,6 +20,7 @@ interface CopyOptions {
   readonly to?: string;
   readonly table?: RelationName;
   readonly wait?: true;
+  readonly accept?: true;
   readonly json?: true;
 }
 
@@ -32,12 +34,20 @@ export function registerCopy(program: Command): void {
     .option('--to <target>', 'only to this target')
     .option('--table <schema.table>', 'only this table', parseTable)
     .option('--wait', 'wait until the copy is done, and show how far it is')
+    .option('--accept', 'copy nothing: the rows that the target had before the first copy are right')
     .option('--json', 'print the outcome as JSON')
     .addHelpText('after', '\nExample:\n  bucardo copy orders --to reports --table public.orders --wait')
     .action(async (name: string, options: CopyOptions, command: Command) => {
       const { fleet, file } = await readFleet(command);
       const sync = findSync(fleet, name);
       const lanes = pickLanes(fleet, name, options.to);
+      if (options.accept === true) {
+        const accepted = await withFleetDatabase(fleet, 'command')(sync.source, (source) =>
+          acceptRows(source, { sync: name, destination: options.to, relation: options.table }),
+        );
+        report(accepted, options, 'accepted');
+        return;
+      }
       const queue = openQueue(file);
       try {
         await withFleetDatabase(fleet, 'command')(sync.source, async (source) => {
@@ -46,7 +56,7 @@ export function registerCopy(program: Command): void {
           if (copies.length === 0) throw nothingToCopy(sync, relation);
           await queue.send(lanes.map(({ id }) => ({ lane: id, reason: 'copy' })));
           if (options.wait === true) await untilCopied(source, sync, lanes, options);
-          report(copies, options);
+          report(copies, options, options.wait === true ? 'copied' : 'wanted');
         });
       } finally {
         queue.close();
@@ -74,7 +84,7 @@ async function untilCopied(
   const shown = json !== true && process.stderr.isTTY;
   let drawn = 0;
   for (;;) {
-    const status = (await readStatus(source, [sync.name])).filter(({ lane }) => ids.has(lane));
+    const status = (await readStatus(source, [sync])).filter(({ lane }) => ids.has(lane));
     if (shown) drawn = draw(status, drawn);
     const failed = status.find(({ copies, held }) =>
       copies.some(({ relation }) => held.some((one) => one.relation === relation)),
@@ -99,8 +109,11 @@ function draw(status: readonly LaneStatus[], drawn: number): number {
   return lines.length;
 }
 
-function report(copies: Awaited<ReturnType<typeof requestCopy>>, { wait, json }: CopyOptions): void {
-  const outcome = wait === true ? 'copied' : 'wanted';
+function report(
+  copies: Awaited<ReturnType<typeof requestCopy>>,
+  { json }: CopyOptions,
+  outcome: 'copied' | 'wanted' | 'accepted',
+): void {
   const rows = copies.map(({ destination, ...relation }) => ({
     destination,
     table: displayRelation(relation),
@@ -109,6 +122,8 @@ function report(copies: Awaited<ReturnType<typeof requestCopy>>, { wait, json }:
   const text =
     json === true
       ? JSON.stringify(rows, null, 2)
-      : rows.map(({ destination, table }) => `${table} to ${destination}: ${outcome}`).join('\n');
+      : rows.length === 0
+        ? 'No table was left out of the first copy.'
+        : rows.map(({ destination, table }) => `${table} to ${destination}: ${outcome}`).join('\n');
   process.stdout.write(`${text}\n`);
 }

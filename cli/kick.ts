@@ -39,9 +39,9 @@ export function registerKick(program: Command): void {
           wait: options.wait,
           timeoutSeconds: options.timeout,
         })) as KickAnswer;
-        throwUndone(outcomes);
         report(
           kicks.map(({ lane }) => ({ id: lane })),
+          outcomes,
           options,
         );
         return;
@@ -51,33 +51,45 @@ export function registerKick(program: Command): void {
       const queue = openQueue(file);
       try {
         const send = () => queue.send(lanes.map(({ id }) => ({ lane: id, reason: 'manual' as const })));
+        const found = findSync(fleet, sync);
+        const outcomes =
+          options.wait === true
+            ? await withFleetDatabase(fleet, 'command')(found.source, (source) =>
+                kickAndWait(source, { sync: found, lanes, send, timeoutSeconds: options.timeout }),
+              )
+            : [];
         if (options.wait !== true) await send();
-        else {
-          const outcomes = await withFleetDatabase(fleet, 'command')(findSync(fleet, sync).source, (source) =>
-            kickAndWait(source, lanes, send, options.timeout),
-          );
-          throwUndone(outcomes);
-        }
+        report(lanes, outcomes, options);
       } finally {
         queue.close();
       }
-      report(lanes, options);
     });
 }
 
-/** Every lane that failed, in one error. @throws BUC-LANE-NOT-DONE */
-function throwUndone(outcomes: readonly LaneOutcome[]): void {
-  const failures = outcomes.flatMap(({ lane, error }) =>
-    error === undefined ? [] : [`${lane}: ${error.message}`],
-  );
-  if (failures.length > 0) throw new BucardoError('BUC-LANE-NOT-DONE', { detail: failures.join('; ') });
-}
-
-function report(lanes: readonly Pick<Lane, 'id'>[], { wait, json }: KickOptions): void {
-  const done = wait === true ? 'done' : 'kicked';
+/**
+ * Says how each lane came out; then every lane that failed is in one error, and in the exit status.
+ * @throws BUC-LANE-NOT-DONE
+ */
+function report(
+  lanes: readonly Pick<Lane, 'id'>[],
+  outcomes: readonly LaneOutcome[],
+  { wait, json }: KickOptions,
+): void {
+  const rows = lanes.map(({ id }) => {
+    const outcome = outcomes.find(({ lane }) => lane === id);
+    const word = wait !== true ? 'kicked' : outcome?.done === true ? 'done' : 'not done';
+    return { lane: id, outcome: word, error: outcome?.error?.message, notes: outcome?.notes };
+  });
   const text =
     json === true
-      ? JSON.stringify(lanes.map(({ id }) => ({ lane: id, outcome: done })))
-      : lanes.map(({ id }) => `${id} ${done}`).join('\n');
+      ? JSON.stringify(rows)
+      : rows
+          .flatMap(({ lane, outcome, notes = [] }) => [
+            `${lane} ${outcome}`,
+            ...notes.map((line) => `  ${line}`),
+          ])
+          .join('\n');
   process.stdout.write(`${text}\n`);
+  const failures = rows.flatMap(({ lane, error }) => (error === undefined ? [] : [`${lane}: ${error}`]));
+  if (failures.length > 0) throw new BucardoError('BUC-LANE-NOT-DONE', { detail: failures.join('; ') });
 }

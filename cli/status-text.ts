@@ -1,18 +1,10 @@
 /** The status of lanes as text for people: one line a lane, and below it whatever needs attention. Pure. */
-import type { CopyReason } from '../shared/capture/control-schema.ts';
 import type { UnknownLane } from '../shared/status/read-fleet-status.ts';
 import type { LaneStatus } from '../shared/status/read-status.ts';
 import { PENDING_LIMIT } from '../shared/status/read-status.ts';
+import { COPY_REASON_TEXTS, laneState, notesOf, shortened } from '../shared/status/verdict.ts';
 import { copyLine } from './copy-text.ts';
 import { formatCount, formatSeconds, formatTable } from './table.ts';
-
-const REASONS: Readonly<Record<CopyReason, string>> = {
-  truncated: 'it was truncated',
-  restored: 'the source was restored',
-  uncaptured: 'changes of it may have been missed',
-  replaced: 'another table has its name now',
-  'target restored': 'the target was restored',
-};
 
 export function statusText(lanes: readonly LaneStatus[], unknown: readonly UnknownLane[]): string {
   const table = formatTable(
@@ -33,17 +25,6 @@ export function statusText(lanes: readonly LaneStatus[], unknown: readonly Unkno
     ...lanes.flatMap(notes),
     ...unknown.flatMap(({ lane, problem }) => ['', `${lane}: ${problem}`]),
   ].join('\n');
-}
-
-/** One word for how a lane is. */
-export function laneState(lane: LaneStatus): string {
-  if (lane.pausedSecondsAgo !== undefined) return 'paused';
-  if (lane.failures > 0) return 'failing';
-  if (lane.held.length > 0) return 'held';
-  if (lane.copies.length > 0) return 'copying';
-  if (lane.copyNeeded.length > 0 || lane.uncaptured.length > 0) return 'needs copy';
-  if (lane.pending > 0) return 'behind';
-  return lane.purgeFailures.length > 0 ? 'purge fails' : 'level';
 }
 
 function cells(lane: LaneStatus): readonly string[] {
@@ -86,14 +67,18 @@ function notes(lane: LaneStatus): readonly string[] {
       ({ relation, why }) =>
         `${relation} may lack changes (${why}): bucardo apply, then bucardo copy ${lane.sync} --to ${lane.destination} --table ${relation}`,
     ),
+    ...(lane.sourceMoved ? ['the source was restored or moved; the next run takes it over'] : []),
+    ...(lane.tables === 0 ? ['no tables: bucardo check'] : []),
+    ...(lane.unapplied.length === 0 ? [] : [`not captured yet: ${shortened(lane.unapplied)}: bucardo apply`]),
     ...lane.copyNeeded.map(
       ({ relation, reason }) =>
-        `${relation} needs a copy (${REASONS[reason]}): bucardo copy ${lane.sync} --to ${lane.destination} --table ${relation}`,
+        `${relation} needs a copy (${COPY_REASON_TEXTS[reason]}): bucardo copy ${lane.sync} --to ${lane.destination} --table ${relation}`,
     ),
     ...lane.purgeFailures.map(
       ({ relation, code, message, secondsAgo }) =>
         `changes of ${relation} cannot be purged from the source since ${formatSeconds(secondsAgo)} (${code}): ${message}`,
     ),
+    ...notesOf(lane),
     ...(lane.rejectedRows === 0
       ? []
       : [

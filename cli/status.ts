@@ -3,6 +3,7 @@ import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { type FleetStatus, readFleetStatus } from '../shared/status/read-fleet-status.ts';
+import { laneState } from '../shared/status/verdict.ts';
 import { withFleetDatabase } from '../shared/config/with-fleet-database.ts';
 import { invoke } from './aws/invoke.ts';
 import { deployedFleet } from './aws/options.ts';
@@ -47,7 +48,8 @@ async function statusReader(command: Command): Promise<() => Promise<FleetStatus
 
 function print({ lanes, unknown }: FleetStatus, { json, watch }: StatusOptions): void {
   if (json === true) {
-    process.stdout.write(`${JSON.stringify({ lanes, unknown }, null, watch === true ? 0 : 2)}\n`);
+    const judged = lanes.map((lane) => ({ ...lane, state: laneState(lane) }));
+    process.stdout.write(`${JSON.stringify({ lanes: judged, unknown }, null, watch === true ? 0 : 2)}\n`);
     return;
   }
   // Home, and clear what is below: the table is redrawn in place.

@@ -3,7 +3,7 @@ import { applyPlan } from '../../shared/capture/apply-plan.ts';
 import { planSource } from '../../shared/capture/plan-source.ts';
 import { validateConfig } from '../../shared/config/validate-config.ts';
 import type { Fleet, Lane } from '../../shared/config/types.ts';
-import { lanesOf } from '../../shared/config/lanes.ts';
+import { findSync, lanesOf } from '../../shared/config/lanes.ts';
 import { type PostgresServer, startPostgres } from '../../shared/local/postgres-server.ts';
 import { type Connection, connect } from '../../shared/postgres/connection.ts';
 import { readGoal, waitForLane } from '../../shared/status/wait-for-lane.ts';
@@ -87,7 +87,10 @@ export async function startBenchDatabases({
     async level(timeoutSeconds = LEVEL_TIMEOUT_SECONDS) {
       const startedAtMs = performance.now();
       const goal = await readGoal(source);
-      for (const each of lanes) await waitForLane(source, each, goal, timeoutSeconds);
+      for (const each of lanes) {
+        const sync = findSync(fleet, each.sync);
+        await waitForLane(source, { lane: each, sync, goal, asked: false, timeoutSeconds });
+      }
       return (performance.now() - startedAtMs) / 1000;
     },
     async expectEqual(table) {

@@ -1,7 +1,6 @@
 /** How the fleet is at one moment, read from the source and the queue, and what people get to see of it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { copyLine } from '../../cli/copy-text.ts';
-import { laneState } from '../../cli/status-text.ts';
 import { formatCount, formatSeconds, formatTable } from '../../cli/table.ts';
 import { lanesOf } from '../../shared/config/lanes.ts';
 import type { Fleet } from '../../shared/config/types.ts';
@@ -9,6 +8,7 @@ import type { Connection } from '../../shared/postgres/connection.ts';
 import { quoteIdentifier } from '../../shared/postgres/identifiers.ts';
 import type { KickQueue } from '../../shared/queue/kick-queue.ts';
 import { type LaneStatus, readStatus } from '../../shared/status/read-status.ts';
+import { laneState } from '../../shared/status/verdict.ts';
 import type { Screen } from './screen.ts';
 
 /** A lane, and how many of the captured changes its destination has. */
@@ -35,7 +35,7 @@ export interface Observed {
 
 export async function readMoment({ source, queue, fleet }: Observed): Promise<Moment> {
   const delivered = await countDelivered(source);
-  const statuses = await readStatus(source, [...fleet.syncs.keys()]);
+  const statuses = await readStatus(source, [...fleet.syncs.values()]);
   const { visible, inFlight } = await queue.depth();
   const lanes = lanesOf(fleet).flatMap(({ id }) => {
     const status = statuses.find(({ lane }) => lane === id);

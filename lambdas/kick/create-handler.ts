@@ -49,13 +49,14 @@ export function createKickHandler(
     const { waitSeconds } = request;
     if (waitSeconds === undefined) return { kicks: await send(lanes, 'manual') };
     let kicks: KickAnswer['kicks'] = [];
-    const outcomes = await withDatabase(findSync(fleet, request.sync).source, (source) =>
-      kickAndWait(
-        source,
+    const sync = findSync(fleet, request.sync);
+    const outcomes = await withDatabase(sync.source, (source) =>
+      kickAndWait(source, {
+        sync,
         lanes,
-        async () => (kicks = await send(lanes, 'manual')),
-        Math.min(waitSeconds, Math.max(0, remainingSeconds() - RESERVE_SECONDS)),
-      ),
+        send: async () => (kicks = await send(lanes, 'manual')),
+        timeoutSeconds: Math.min(waitSeconds, Math.max(0, remainingSeconds() - RESERVE_SECONDS)),
+      }),
     );
     return { kicks, outcomes };
   }

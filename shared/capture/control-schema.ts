@@ -36,6 +36,7 @@ export const CONTROL_TABLES: readonly string[] = [
   'copy',
   'truncation',
   'copy_needed',
+  'copy_skipped',
   'rejected_row',
   'purge_mark',
   'capture_state',
@@ -58,12 +59,17 @@ export const CLOCK_FLOOR = `timestamptz 'epoch' + coalesce(pg_sequence_last_valu
  * - `wake` is the armed flag: 1 armed, 0 disarmed. Sequences are read and set outside of transactions.
  * - `progress.mark` is NULL when everything is pending. `progress` is changed by compare-and-set on `mark::text`.
  * - `lane_status.paused_at` and `dead_letter_at` came with version 2, and so are added to what version 1 made.
+ * - `lane_status.asked_at`: somebody waits for a run that begins after it; holds are tried again, and idle runs leave a trace.
+ *   `looked_at`: when the recorded run last looked at the source. `error_run_at`: when the run that failed began. All by the
+ *   source's clock, like `held_relation.tried_at`, when the batch that could not write the relation looked. Came with version 3.
  * - `relation.table_oid` came with version 3: the table that is captured, whatever its name is now. NULL is unknown.
  * - `purge_mark.next_page` is the place of the walk through the delta table that deletes what `covered` covers.
  * - `delta_lost()` is called by the triggers that guard delta tables. @see delta-guard.ts
  * - `capture_state` is what was found when somebody last looked at a relation's triggers, function, delta table and partitions.
  * - `lane_status.begun_deltas` is the size of a batch that was begun and is not recorded; `deltas_per_second` what the last ones took.
  * - `large_transaction` says how far the delivery of one transaction in parts has come; `places` by delta table.
+ * - `rejected_row.txntime` and `author` are the row's version, not the moment of its refusal. `author` came with version 3.
+ * - `copy_skipped`: the first copy found rows at the target and copied nothing. Came with version 3.
  * - Keys of rows are `text[]` in the order of `relation.key_columns`; as text a key may be too long for an index, hence `key_hash`.
  */
 export const CONTROL_SCHEMA = `
@@ -155,7 +161,12 @@ create table if not exists bucardo.lane_status (
 
 alter table bucardo.lane_status
   add column if not exists paused_at timestamptz,
-  add column if not exists dead_letter_at timestamptz;
+  add column if not exists dead_letter_at timestamptz,
+  add column if not exists asked_at timestamptz,
+  add column if not exists looked_at timestamptz,
+  add column if not exists error_run_at timestamptz;
+
+alter table bucardo.held_relation add column if not exists tried_at timestamptz;
 
 alter table bucardo.lane_status
   add column if not exists begun_deltas bigint,
@@ -215,6 +226,16 @@ alter table bucardo.copy_needed
   drop constraint if exists copy_needed_reason_check,
   add constraint copy_needed_reason_check check (reason in (${COPY_REASONS.map((reason) => `'${reason}'`).join(', ')}));
 
+create table if not exists bucardo.copy_skipped (
+  sync text not null,
+  destination text not null,
+  schema_name text not null,
+  table_name text not null,
+  skipped_at timestamptz not null default clock_timestamp(),
+  primary key (sync, destination, schema_name, table_name),
+  foreign key (sync, destination) references bucardo.progress on delete cascade
+);
+
 create table if not exists bucardo.rejected_row (
   sync text not null,
   destination text not null,
@@ -231,6 +252,8 @@ create table if not exists bucardo.rejected_row (
   primary key (sync, destination, schema_name, table_name, key_hash),
   foreign key (sync, destination) references bucardo.progress on delete cascade
 );
+
+alter table bucardo.rejected_row add column if not exists author text;
 
 create table if not exists bucardo.purge_mark (
   schema_name text not null,

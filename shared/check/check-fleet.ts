@@ -11,6 +11,7 @@ import { connect, type Connection } from '../postgres/connection.ts';
 import { displayRelation } from '../postgres/identifiers.ts';
 import { type Finding, findingOf, note } from './finding.ts';
 import { findLane } from './lane-findings.ts';
+import { awaitedCopies, readFilled } from './read-filled.ts';
 import { readServer, type ServerFacts } from './read-server.ts';
 import { readSource, type SourceFacts } from './read-source.ts';
 import { readTables, type TableAccess } from './read-tables.ts';
@@ -39,6 +40,8 @@ interface TargetLook {
   /** By `displayRelation`. */
   readonly tables: ReadonlyMap<string, Table>;
   readonly access: ReadonlyMap<string, TableAccess>;
+  /** Display names of tables with rows, whose first copy would leave them as they are. */
+  readonly filled: ReadonlySet<string>;
 }
 
 /** Longest wait for a lock: describing a table takes the weakest there is, which only DDL keeps away. */
@@ -81,12 +84,16 @@ async function lookAtTarget(
 ): Promise<Answer<TargetLook> | undefined> {
   const database = context.fleet.databases.get(lane.destination);
   const look = factsOf(looks.get(lane.destination));
-  const names = laneTables(lane, factsOf(looks.get(lane.source))?.source);
+  const source = factsOf(looks.get(lane.source))?.source;
+  const names = laneTables(lane, source);
+  const sync = context.fleet.syncs.get(lane.sync);
   if (database === undefined || look === undefined || names === undefined) return undefined;
-  return await ask(context, database, async (db) => ({
-    tables: await describeTables(db, names),
-    access: await readTables(db, names),
-  }));
+  const awaited = sync === undefined || source === undefined ? [] : awaitedCopies(lane, sync, source, names);
+  return await ask(context, database, async (db) => {
+    const tables = await describeTables(db, names);
+    const there = awaited.filter((table) => tables.has(displayRelation(table)));
+    return { tables, access: await readTables(db, names), filled: await readFilled(db, there) };
+  });
 }
 
 function findDatabase(
@@ -153,7 +160,7 @@ function findTables(
   lane: Lane,
   from: DatabaseLook,
   to: DatabaseLook,
-  { tables, access }: TargetLook,
+  { tables, access, filled }: TargetLook,
 ): readonly Finding[] {
   const { source } = from;
   if (source === undefined) return [];
@@ -174,6 +181,7 @@ function findTables(
       sourceTable,
       targetTable: tables.get(relation),
       access: access.get(relation),
+      keepsRows: filled.has(relation),
       role: to.server.role,
       replicaRole: to.server.mayBeReplica,
       collations: { source: from.server.collation, target: to.server.collation },

@@ -33,6 +33,11 @@ export type Note =
   | 'identity-at-target'
   | 'rows-rejected'
   | 'copy-running'
+  | 'copy-skipped'
+  | 'lane-paused'
+  | 'source-moved'
+  | 'never-ran'
+  | 'changes-waiting'
   | 'not-checked';
 
 export interface Where {

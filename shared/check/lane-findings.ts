@@ -2,6 +2,7 @@
 import type { ErrorCode } from '../errors/codes.ts';
 import { errorCodes } from '../errors/codes.ts';
 import type { LaneStatus } from '../status/read-status.ts';
+import { COPY_REASON_TEXTS, shortened } from '../status/verdict.ts';
 import { type Finding, note } from './finding.ts';
 
 export function findLane(lane: LaneStatus): readonly Finding[] {
@@ -21,12 +22,58 @@ export function findLane(lane: LaneStatus): readonly Finding[] {
             `See \`bucardo rejected list ${sync}\`.`,
           ),
         ]),
+    ...(lane.pausedSecondsAgo === undefined
+      ? []
+      : [
+          note(
+            'warning',
+            'lane-paused',
+            where,
+            'the lane is paused, and its changes wait',
+            `Run \`bucardo resume ${sync} --to ${destination}\`.`,
+          ),
+        ]),
+    ...(lane.sourceMoved
+      ? [
+          note(
+            'warning',
+            'source-moved',
+            where,
+            'the source was restored or moved since the lane ran, so its progress means nothing here',
+            'The next run takes it over; then copy what `bucardo status` names.',
+          ),
+        ]
+      : []),
+    ...(lane.lastRunSecondsAgo === undefined
+      ? [note('info', 'never-ran', where, 'no run of the lane has ended well yet')]
+      : []),
+    ...(lane.pending === 0
+      ? []
+      : [
+          note(
+            'info',
+            'changes-waiting',
+            where,
+            `${lane.pending} changes wait, the oldest for ${Math.round(lane.lagSeconds)} s`,
+          ),
+        ]),
+    ...(lane.notCopied.length === 0
+      ? []
+      : [
+          note(
+            'warning',
+            'copy-skipped',
+            where,
+            `not copied, because the target had rows, which may differ: ${shortened(lane.notCopied.map(({ relation }) => relation))}`,
+            `Run \`bucardo copy ${sync} --to ${destination}\`, or with --accept to keep the rows.`,
+          ),
+        ]),
     ...lane.copyNeeded.map(({ relation, reason }): Finding => ({
       severity: 'warning',
       code: 'BUC-COPY-NEEDED',
       ...where,
       relation,
-      text: `${errorCodes['BUC-COPY-NEEDED'].title}: it was ${reason} at the source`,
+      text: `${errorCodes['BUC-COPY-NEEDED'].title}: ${COPY_REASON_TEXTS[reason]}`,
       remedy: `Run \`bucardo copy ${sync} --to ${destination} --table ${relation}\`.`,
     })),
     ...lane.purgeFailures.map((failure) =>

@@ -2,7 +2,7 @@
  * What a source has, for the check: what capture would plan there, which rights are missing, how its lanes stand. Asks
  * first what may be read, so that a missing right is reported and ends nothing.
  */
-import { CONTROL_SEQUENCES, CONTROL_TABLES } from '../capture/control-schema.ts';
+import { CONTROL_SCHEMA_VERSION, CONTROL_SEQUENCES, CONTROL_TABLES } from '../capture/control-schema.ts';
 import { readInstalled, readTableFacts } from '../capture/installed.ts';
 import type { CaptureInput } from '../capture/plan-capture.ts';
 import { readLooks } from '../capture/plan-source.ts';
@@ -93,12 +93,11 @@ export async function readSource(
     capture: { database, syncs, existing, tables, facts, installed, looks },
     access,
     lanes:
-      installed.origin === undefined || unusable.length > 0
+      installed.origin === undefined ||
+      installed.origin.schemaVersion < CONTROL_SCHEMA_VERSION ||
+      unusable.length > 0
         ? []
-        : await readStatus(
-            db,
-            syncs.map(({ name }) => name),
-          ),
+        : await readStatus(db, syncs),
   };
 }
 

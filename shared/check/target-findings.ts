@@ -28,6 +28,8 @@ export interface LaneTable {
   readonly sourceTable: Table;
   readonly targetTable: Table | undefined;
   readonly access: TableAccess | undefined;
+  /** The first copy, `if-empty`, is still to come and the table has rows. */
+  readonly keepsRows: boolean;
   /** The target's login. */
   readonly role: string;
   /** Triggers and foreign keys stay silent for replicated rows. */
@@ -49,6 +51,17 @@ export function findLaneTable(table: LaneTable): readonly Finding[] {
       ? []
       : [...findAccess(table, access, plan), ...findBystanders(table, access)]),
     ...findColumns(table),
+    ...(table.keepsRows
+      ? [
+          note(
+            'warning',
+            'copy-skipped',
+            whereOf(table),
+            'the target’s table has rows, so the first copy (if-empty) will leave it as it is, and it may differ',
+            `Empty it, or run \`bucardo copy ${table.sync} --to ${table.destination}\` afterwards; with --accept to keep the rows.`,
+          ),
+        ]
+      : []),
     ...(plan === undefined ? [] : findKeyCollations(table, plan)),
   ];
 }

@@ -28,6 +28,10 @@ export async function beginCopy(
        where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and xmin::text = $5
        returning sync
      ),
+     copied as (
+       delete from bucardo.copy_skipped
+       where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and exists (select from begun)
+     ),
      tried_anew as (
        delete from bucardo.rejected_row
        where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and exists (select from begun)
@@ -75,14 +79,17 @@ export async function closeChunk(
 }
 
 /**
- * The table is at the target, or need not be copied: from now on its deltas bring everything. Rows that were refused for want of
+ * The table is at the target, or is not to be copied: from now on its deltas bring everything. Rows that were refused for want of
  * others are tried once more.
+ *
+ * @param skipped nothing was copied, since the target had rows: that is kept in mind until the table is copied
  */
 export async function endCopy(
   source: Connection,
   lane: Lane,
   relation: RelationName,
   version: CopyVersion,
+  skipped = false,
 ): Promise<void> {
   await source.transaction('read committed', async () => {
     const ended = await source.run(
@@ -90,6 +97,13 @@ export async function endCopy(
       [...relationOf(lane, relation), version],
     );
     if (ended === 0) return;
+    if (skipped) {
+      await source.run(
+        `insert into bucardo.copy_skipped (sync, destination, schema_name, table_name) values ($1, $2, $3, $4)
+         on conflict (sync, destination, schema_name, table_name) do update set skipped_at = excluded.skipped_at`,
+        relationOf(lane, relation),
+      );
+    }
     await source.run(
       `delete from bucardo.held_relation where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4)
          and mark::text is not distinct from (
@@ -101,23 +115,34 @@ export async function endCopy(
   });
 }
 
-/** The relation waits: copy and deltas both, each at its place. */
+/**
+ * The relation waits: copy and deltas both, each at its place.
+ *
+ * @param tried how often it has failed in a row, and when the run that tried it had looked at the source
+ */
 export async function holdCopy(
   source: Connection,
   lane: Lane,
   relation: RelationName,
   error: BucardoError,
-  attempts: number,
+  { attempts, lookedAt }: { readonly attempts: number; readonly lookedAt: string },
 ): Promise<void> {
   await source.run(
     `insert into bucardo.held_relation
-       (sync, destination, schema_name, table_name, mark, error_code, error_detail, attempts, retry_at)
-     select p.sync, p.destination, $3, $4, p.mark, $5, $6, $7, clock_timestamp() + $8 * interval '1 second'
+       (sync, destination, schema_name, table_name, mark, error_code, error_detail, attempts, retry_at, tried_at)
+     select p.sync, p.destination, $3, $4, p.mark, $5, $6, $7, clock_timestamp() + $8 * interval '1 second', $9
      from bucardo.progress p where (p.sync, p.destination) = ($1, $2)
      on conflict (sync, destination, schema_name, table_name) do update set
        error_code = excluded.error_code, error_detail = excluded.error_detail,
-       attempts = excluded.attempts, retry_at = excluded.retry_at`,
-    [...relationOf(lane, relation), error.code, error.message, attempts, retryDelaySeconds(attempts)],
+       attempts = excluded.attempts, retry_at = excluded.retry_at, tried_at = excluded.tried_at`,
+    [
+      ...relationOf(lane, relation),
+      error.code,
+      error.message,
+      attempts,
+      retryDelaySeconds(attempts),
+      lookedAt,
+    ],
   );
 }
 

@@ -50,6 +50,8 @@ export interface RelationState extends CapturedRelation {
 export interface LaneState {
   /** The transaction's snapshot: the run's end mark. */
   readonly end: Snapshot;
+  /** By the source's clock, a moment before that snapshot: what had been committed by then is in it. */
+  readonly lookedAt: string;
   readonly mark: Snapshot;
   /** The mark's text as stored, for compare-and-set; null when everything is pending. */
   readonly storedMark: string | null;
@@ -66,6 +68,7 @@ export interface LaneState {
 
 interface StateRow {
   readonly end_mark: string;
+  readonly looked_at: string;
   readonly mark: string | null;
   readonly registered: boolean;
   readonly other_place: boolean;
@@ -98,6 +101,7 @@ interface CopyRow {
 /** $1 sync, $2 destination. One row, in the caller's snapshot; takes no locks. */
 const READ_STATE = `
   select txid_current_snapshot()::text as end_mark,
+    transaction_timestamp() as looked_at,
     p.mark::text as mark,
     p.sync is not null as registered,
     coalesce(not ${markIsFromHere('p')}, false) as other_place,
@@ -112,7 +116,9 @@ const READ_STATE = `
         'deltaName', r.delta_name,
         'keyColumns', r.key_columns,
         'hold', case when h.sync is not null then json_build_object(
-          'mark', h.mark::text, 'due', h.retry_at <= clock_timestamp(), 'attempts', h.attempts) end,
+          'mark', h.mark::text, 'due', h.retry_at <= clock_timestamp() or coalesce(coalesce(h.tried_at, h.held_at) < (
+            select l.asked_at from bucardo.lane_status l where (l.sync, l.destination) = ($1, $2)), false),
+          'attempts', h.attempts) end,
         'copy', case when c.sync is not null then json_build_object(
           'version', c.xmin::text, 'policy', c.policy, 'state', c.state, 'doneTo', c.done_to, 'chunkTo', c.chunk_to,
           'chunkOpen', c.chunk_open, 'rowsCopied', c.rows_copied) end,
@@ -141,6 +147,7 @@ export async function readLaneState(source: Connection, lane: Lane): Promise<Lan
   if (!row.registered) throw new BucardoError('BUC-NOT-APPLIED', { sync: lane.sync, database: lane.source });
   return {
     end: parseSnapshot(row.end_mark),
+    lookedAt: row.looked_at,
     mark: row.mark === null ? NOTHING : parseSnapshot(row.mark),
     storedMark: row.mark,
     otherPlace: row.other_place,

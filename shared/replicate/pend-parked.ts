@@ -1,6 +1,6 @@
 /**
- * Makes parked rows pending again, by deltas with the rows' own versions: what was changed before is not newer now. They stay
- * parked until a run applies them.
+ * Makes parked rows pending again, by deltas with the rows' own versions: what was changed before is not newer now, and has
+ * been waiting since then. They stay parked until a run applies them.
  */
 import { quoteDelta } from '../capture/capture-sql.ts';
 import type { Connection } from '../postgres/connection.ts';
@@ -12,18 +12,22 @@ export interface ParkedFilter {
   readonly destination?: string | undefined;
   readonly relation?: RelationName | undefined;
   readonly sqlstates?: readonly string[] | undefined;
+  /** `rejected_row.key_hash` */
+  readonly keyHashes?: readonly Buffer[] | undefined;
 }
 
 /** Refused because of other rows: a foreign key, a unique value, an exclusion. These may get in when others have moved. */
 export const BECAUSE_OF_OTHER_ROWS: readonly string[] = ['23503', '23505', '23P01'];
 
-/** Of `bucardo.rejected_row r`. $1 to $5 as `parkedValues` gives them. */
+/** Of `bucardo.rejected_row r`. $1 to $6 as `parkedValues` gives them. */
 export const PARKED = `r.sync = $1 and r.destination = coalesce($2, r.destination)
   and r.schema_name = coalesce($3, r.schema_name) and r.table_name = coalesce($4, r.table_name)
-  and ($5::text[] is null or r.sqlstate = any($5::text[]))`;
+  and ($5::text[] is null or r.sqlstate = any($5::text[]))
+  and ($6::bytea[] is null or r.key_hash = any($6::bytea[]))`;
 
-export function parkedValues({ sync, destination, relation, sqlstates }: ParkedFilter): readonly unknown[] {
-  return [sync, destination, relation?.schema, relation?.table, sqlstates];
+export function parkedValues(filter: ParkedFilter): readonly unknown[] {
+  const { sync, destination, relation, sqlstates, keyHashes } = filter;
+  return [sync, destination, relation?.schema, relation?.table, sqlstates, keyHashes];
 }
 
 /** Returns how many rows. @param source in a transaction */
@@ -54,8 +58,9 @@ export async function pendParked(source: Connection, filter: ParkedFilter): Prom
     const names = columns.map(quoteIdentifier).join(', ');
     const keys = types.map((type, index) => `r.key[${index + 1}]::${type}`).join(', ');
     rows += await source.run(
-      `insert into ${quoteDelta(deltaName)} (${names}, txntime)
-       select ${keys}, min(r.txntime) from bucardo.rejected_row r where ${PARKED} group by r.key`,
+      `insert into ${quoteDelta(deltaName)} (${names}, txntime, author)
+       select ${keys}, max(r.txntime), (array_agg(r.author order by r.txntime desc, r.author desc nulls last))[1]
+       from bucardo.rejected_row r where ${PARKED} group by r.key`,
       parkedValues({ ...filter, relation: { schema, table } }),
     );
   }

@@ -5,7 +5,7 @@
 import type { Lane } from '../config/types.ts';
 import type { BucardoError } from '../errors/bucardo-error.ts';
 import type { Connection } from '../postgres/connection.ts';
-import { quoteIdentifier, type RelationName } from '../postgres/identifiers.ts';
+import { displayRelation, type RelationName } from '../postgres/identifiers.ts';
 import { formatSnapshot, notCovered, type Snapshot, type Txid } from '../postgres/snapshot.ts';
 import type { RefusedRow } from '../targets/target.ts';
 import type { RelationState } from './lane-state.ts';
@@ -13,9 +13,9 @@ import { endLarge, recordPlace } from './large-record.ts';
 import type { LargeTransaction, Part } from './large-transaction.ts';
 import { removeNote } from './pace.ts';
 import { retryDelaySeconds } from './retry-delay.ts';
-import { park } from './park.ts';
+import { keyAsText, park } from './park.ts';
 import { BECAUSE_OF_OTHER_ROWS, pendParked } from './pend-parked.ts';
-import { pendingDeltas } from './pending.ts';
+import { type DeltaRange, pendingDeltas } from './pending.ts';
 
 /** How a relation came out of a batch. */
 export type RelationOutcome =
@@ -40,6 +40,8 @@ export type RelationOutcome =
   | { readonly kind: 'level'; readonly relation: RelationName };
 
 export interface BatchRecord {
+  /** @see LaneState.lookedAt */
+  readonly lookedAt: string;
   readonly storedMark: string | null;
   readonly mark: Snapshot;
   /** Where the lane stood before the batch. */
@@ -68,7 +70,11 @@ export async function recordBatch(source: Connection, lane: Lane, record: BatchR
     }
     // Before new rows are parked: those have just been tried.
     if (wayIsFree) await pendParked(source, { sync, destination, sqlstates: BECAUSE_OF_OTHER_ROWS });
-    for (const row of record.refused) await park(source, lane, row, record.cut !== undefined);
+    await park(source, record.refused, {
+      lane,
+      deltasOf: (relation) => rangeOf(record, relation),
+      mayPass: record.cut !== undefined,
+    });
     if (record.part === undefined) await source.run(needCopy(record), [sync, destination]);
     return true;
   });
@@ -84,6 +90,12 @@ async function advanceMark(
   return (await source.run(ADVANCE, values)) > 0;
 }
 
+/** Where the batch of a relation lay. */
+function rangeOf({ outcomes, from, cut }: BatchRecord, relation: string): Omit<DeltaRange, 'deltaName'> {
+  const own = outcomes.find((one) => one.kind === 'applied' && displayRelation(one.relation) === relation);
+  return own?.kind === 'applied' ? { mark: own.from, cut, part: own.part } : { mark: from, cut };
+}
+
 /** $1 sync, $2 destination, $3 the mark as it was read, $4 the new one. Locks the lane's row until commit. */
 const ADVANCE = `
   update bucardo.progress set mark = $4::txid_snapshot, updated_at = clock_timestamp()
@@ -91,11 +103,11 @@ const ADVANCE = `
 
 const HOLD = `
   insert into bucardo.held_relation
-    (sync, destination, schema_name, table_name, mark, error_code, error_detail, attempts, retry_at)
-  values ($1, $2, $3, $4, $5::txid_snapshot, $6, $7, $8, clock_timestamp() + $9 * interval '1 second')
+    (sync, destination, schema_name, table_name, mark, error_code, error_detail, attempts, retry_at, tried_at)
+  values ($1, $2, $3, $4, $5::txid_snapshot, $6, $7, $8, clock_timestamp() + $9 * interval '1 second', $10)
   on conflict (sync, destination, schema_name, table_name) do update set
     mark = excluded.mark, error_code = excluded.error_code, error_detail = excluded.error_detail,
-    attempts = excluded.attempts, retry_at = excluded.retry_at`;
+    attempts = excluded.attempts, retry_at = excluded.retry_at, tried_at = excluded.tried_at`;
 
 const MOVE_HOLD = `
   update bucardo.held_relation set mark = $5::txid_snapshot
@@ -126,7 +138,8 @@ async function recordOutcome(
     case 'held': {
       const { mark, error, attempts } = outcome;
       const delay = retryDelaySeconds(attempts);
-      await source.run(HOLD, [...relation, formatSnapshot(mark), error.code, error.message, attempts, delay]);
+      const told = [error.code, error.message, attempts, delay, record.lookedAt];
+      await source.run(HOLD, [...relation, formatSnapshot(mark), ...told]);
       return false;
     }
     case 'behind':
@@ -144,15 +157,10 @@ function unpark(
   cut: Txid | undefined,
 ): string {
   const { deltaName, keyColumns } = relation;
-  // As COPY wrote it when the row was parked; a cast to text differs for char(n), inet and boolean.
-  const key = keyColumns
-    .map((name) => `d.${quoteIdentifier(name)}`)
-    .map((column) => `case when ${column} is not null then format('%s', ${column}) end`)
-    .join(', ');
   return `
     delete from bucardo.rejected_row r
     using ${pendingDeltas({ deltaName, mark: from, cut, part })} d
-    where (r.sync, r.destination, r.schema_name, r.table_name) = ($1, $2, $3, $4) and r.key = array[${key}]
+    where (r.sync, r.destination, r.schema_name, r.table_name) = ($1, $2, $3, $4) and r.key = ${keyAsText('d', keyColumns)}
       and not exists (
         select from json_array_elements($5::json) again
         where r.key = array(select json_array_elements_text(again))

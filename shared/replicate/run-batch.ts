@@ -146,6 +146,7 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
 
   const { refused, rows } = applied;
   const record = {
+    lookedAt: state.lookedAt,
     storedMark: state.storedMark,
     mark,
     from,

@@ -44,7 +44,13 @@ export interface CopyAttempt {
 
 export type CopyOutcome =
   | { readonly kind: 'nothing to copy' }
-  | { readonly kind: 'advanced'; readonly rows: number; readonly refused: number }
+  | {
+      readonly kind: 'advanced';
+      readonly rows: number;
+      readonly refused: number;
+      /** Tables of which nothing is copied, because the target has rows. */
+      readonly skipped?: readonly string[];
+    }
   /** The chunk did not get in: try again in another mode. The source connection must be replaced. */
   | { readonly kind: 'again'; readonly attempt: CopyAttempt; readonly error: BucardoError }
   /** The copy's record was not what it was: it was asked for anew, or another run is at work. Begin again. */
@@ -67,11 +73,11 @@ export async function runCopyStep(source: Connection, settings: CopySettings): P
   if (wanted.length > 0) {
     const candidates = await planCandidates(source, settings, wanted);
     try {
-      await prepareTables(source, settings, candidates);
+      const skipped = await prepareTables(source, settings, candidates);
+      return { kind: 'advanced', rows: 0, refused: 0, skipped };
     } catch (error) {
       return refusalOf(settings, candidates, asBucardoError(error));
     }
-    return { kind: 'advanced', rows: 0, refused: 0 };
   }
   // Only foreign keys make it necessary to know all tables before one is chosen.
   const choice = settings.destination.checksForeignKeys ? open : open.slice(0, 1);
@@ -98,30 +104,36 @@ async function planCandidates(
       const plan = planRelation(relation, inSource, inTarget, names, laneKeys);
       if (relation.copy !== undefined) candidates.push({ relation, copy: relation.copy, plan });
     } catch (error) {
-      await holdCopy(source, lane, relation, asBucardoError(error), (relation.hold?.attempts ?? 0) + 1);
+      const tried = { attempts: (relation.hold?.attempts ?? 0) + 1, lookedAt: state.lookedAt };
+      await holdCopy(source, lane, relation, asBucardoError(error), tried);
     }
   }
   return candidates;
 }
 
-/** Whether each table is copied at all is decided once, before its first chunk. */
+/** Whether each table is copied at all is decided once, before its first chunk. Returns those that are not. */
 async function prepareTables(
   source: Connection,
   { lane, destination }: CopySettings,
   wanted: readonly Candidate[],
-): Promise<void> {
+): Promise<readonly string[]> {
   const full: Candidate[] = [];
   const ready: Candidate[] = [];
+  const skipped: string[] = [];
   for (const candidate of wanted) {
     if (await destination.isEmpty(candidate.plan)) ready.push(candidate);
     else if (candidate.copy.policy === 'always') full.push(candidate);
-    else await endCopy(source, lane, candidate.plan, candidate.copy.version);
+    else {
+      await endCopy(source, lane, candidate.plan, candidate.copy.version, true);
+      skipped.push(displayRelation(candidate.plan));
+    }
   }
   // All in one transaction: tables that refer to each other can only be emptied together.
   if (full.length > 0) await destination.empty(full.map(({ plan }) => plan));
   for (const { plan, copy } of [...ready, ...full]) {
     await beginCopy(source, lane, plan, copy.version, plan.source.estimatedRows);
   }
+  return skipped;
 }
 
 async function copyChunk(
@@ -157,7 +169,12 @@ async function copyChunk(
     return nextAttempt(settings, relation, { mode, opened }, asBucardoError(error));
   }
   await source.script('commit');
-  for (const row of applied.refused) await park(source, lane, row, true);
+  if (applied.refused.length > 0) {
+    const mark = relation.hold?.mark ?? settings.state.mark;
+    await source.transaction('read committed', () =>
+      park(source, applied.refused, { lane, deltasOf: () => ({ mark, cut: undefined }), mayPass: true }),
+    );
+  }
   if (upTo === undefined) await endCopy(source, lane, plan, version);
   else await closeChunk(source, lane, plan, version, applied.rows);
   return { kind: 'advanced', rows: applied.rows, refused: applied.refused.length };

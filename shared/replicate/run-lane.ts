@@ -15,7 +15,7 @@ import { holdCopy } from './copy-record.ts';
 import type { LaneRunContext, LaneRunOutcome } from './lane-run.ts';
 import type { LaneState } from './lane-state.ts';
 import type { LargeTransaction } from './large-transaction.ts';
-import { recordFailure, recordRun } from './lane-status.ts';
+import { recordFailure, recordRun, type RunBegan } from './lane-status.ts';
 import { Pace, writeNote } from './pace.ts';
 import { type BatchSettings, runBatch } from './run-batch.ts';
 import { type CopyAttempt, runCopyStep } from './run-copy.ts';
@@ -33,7 +33,7 @@ export async function runLane(lane: Lane, context: LaneRunContext): Promise<Lane
     // A lane that is busy is well; its other run says how it went.
     if (known.code === 'BUC-LANE-BUSY') throw known;
     await run
-      .withSource((source) => recordFailure(source, lane, known))
+      .withSource((source) => recordFailure(source, lane, known, run.began))
       .catch(() => {
         context.log('warn', 'lane.failure.unrecorded', { sync: lane.sync, destination: lane.destination });
       });
@@ -44,7 +44,10 @@ export async function runLane(lane: Lane, context: LaneRunContext): Promise<Lane
 class LaneRun {
   readonly #lane: Lane;
   readonly #context: LaneRunContext;
-  readonly #startedAtMs = Date.now();
+  readonly #startedAtMs = performance.now();
+  /** When the first and the last batch that came to its end looked at the source, by its clock. */
+  #firstLook: string | undefined;
+  #lastLook: string | undefined;
   #rows = 0;
   #batches = 0;
   #recordedRows = 0;
@@ -72,6 +75,11 @@ class LaneRun {
     if (end === 'paused') this.#context.log('info', 'lane.run.paused', this.#names());
     if (end !== 'paused' || this.#batches > 0) await this.#record();
     return { rows: this.#rows, batches: this.#batches, more: end === 'time is up' };
+  }
+
+  /** When the run began: by the source's clock if it came so far, else by ours. */
+  get began(): RunBegan {
+    return { lookedAt: this.#firstLook, startedAtMs: this.#startedAtMs };
   }
 
   async withSource<Result>(body: (source: Connection) => Promise<Result>): Promise<Result> {
@@ -122,10 +130,13 @@ class LaneRun {
         case 'paused':
           return 'paused';
         case 'copy wanted':
+          this.#looked(outcome.state);
           return { state: outcome.state, more: true };
         case 'idle':
+          this.#looked(outcome.state);
           return { state: outcome.state, more: false };
         case 'done':
+          this.#looked(outcome.state);
           this.#count(outcome);
           // A batch with news may have been followed by more while it ran.
           return { state: outcome.state, more: outcome.more || outcome.rows > 0 };
@@ -170,6 +181,8 @@ class LaneRun {
           return false;
         case 'advanced':
           this.#count(outcome);
+          for (const relation of outcome.skipped ?? [])
+            this.#context.log('warn', 'lane.copy.skipped', { ...this.#names(), relation });
           return true;
         case 'again':
           ({ attempt } = outcome);
@@ -181,12 +194,17 @@ class LaneRun {
         case 'refused': {
           const { relation, error } = outcome;
           this.#log('lane.copy.held', error, attempt.mode);
-          const attempts = (relation.hold?.attempts ?? 0) + 1;
-          await this.withSource((source) => holdCopy(source, this.#lane, relation, error, attempts));
+          const tried = { attempts: (relation.hold?.attempts ?? 0) + 1, lookedAt: state.lookedAt };
+          await this.withSource((source) => holdCopy(source, this.#lane, relation, error, tried));
           return true;
         }
       }
     }
+  }
+
+  #looked({ lookedAt }: LaneState): void {
+    this.#firstLook ??= lookedAt;
+    this.#lastLook = lookedAt;
   }
 
   #count({ rows }: { readonly rows: number }): void {
@@ -196,8 +214,9 @@ class LaneRun {
 
   async #record(): Promise<void> {
     const run = {
-      startedAtMs: this.#startedAtMs,
-      seconds: (Date.now() - this.#startedAtMs) / 1000,
+      startedAt: this.#firstLook,
+      lookedAt: this.#lastLook,
+      seconds: (performance.now() - this.#startedAtMs) / 1000,
       rows: this.#rows,
       batches: this.#batches,
       newRows: this.#rows - this.#recordedRows,

@@ -23,7 +23,7 @@ export async function readFleetStatus(fleet: Fleet, withDatabase: WithDatabase):
   await Promise.all(
     sourcesOf(fleet).map(async (source) => {
       const ours = lanesOf(fleet).filter((lane) => lane.source === source);
-      const syncs = [...new Set(ours.map(({ sync }) => sync))];
+      const syncs = [...fleet.syncs.values()].filter((sync) => sync.source === source);
       try {
         const known = await withDatabase(source, (db) => readStatus(db, syncs));
         lanes.push(...known);

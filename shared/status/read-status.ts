@@ -6,14 +6,18 @@ import { asNotApplied } from '../capture/not-applied.ts';
 import { markIsFromHere } from '../capture/source-identity.ts';
 import { lookAtCapture } from '../capture/watch-capture.ts';
 import type { CopyReason } from '../capture/control-schema.ts';
+import type { Sync } from '../config/types.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { displayRelation } from '../postgres/identifiers.ts';
-import { NOTHING, parseSnapshot, type Snapshot } from '../postgres/snapshot.ts';
+import { NOTHING, notCovered, parseSnapshot, type Snapshot } from '../postgres/snapshot.ts';
 import { pendingDeltas } from '../replicate/pending.ts';
+import { readUnapplied } from './read-unapplied.ts';
 
 export interface CopyStatus {
   readonly relation: string;
   readonly state: 'wanted' | 'copying';
+  /** `if-empty`: only if the target has no rows. */
+  readonly policy: 'if-empty' | 'always';
   readonly rowsCopied: number;
   /** From the source's statistics; 0 if there are none yet. */
   readonly rowsEstimated: number;
@@ -33,7 +37,7 @@ export interface LaneStatus {
   readonly sync: string;
   readonly source: string;
   readonly destination: string;
-  /** Deltas that wait. Counted up to `PENDING_LIMIT` per relation. */
+  /** Deltas and TRUNCATEs that wait. Counted up to `PENDING_LIMIT` per relation. */
   readonly pending: number;
   /** Age of the oldest change that waits; 0 if none does. */
   readonly lagSeconds: number;
@@ -61,6 +65,14 @@ export interface LaneStatus {
     readonly message: string;
     readonly secondsAgo: number;
   }[];
+  /** Tables of which the first copy (`if-empty`) copied nothing, because the target had rows: these may differ. */
+  readonly notCopied: readonly { readonly relation: string; readonly secondsAgo: number }[];
+  /** The source was restored or moved since the lane's mark was made, and no run has seen it yet. */
+  readonly sourceMoved: boolean;
+  /** How many tables the lane has. */
+  readonly tables: number;
+  /** Tables that the configuration wants and that are not captured. */
+  readonly unapplied: readonly string[];
   /** Tables that deltas alone cannot make equal any more. */
   readonly copyNeeded: readonly { readonly relation: string; readonly reason: CopyReason }[];
 }
@@ -85,6 +97,7 @@ interface StatusRow {
   readonly sync: string;
   readonly destination: string;
   readonly mark: string | null;
+  readonly sourceMoved: boolean;
   readonly lastRunSecondsAgo: number | null;
   readonly runRows: string;
   readonly runSeconds: number;
@@ -103,15 +116,19 @@ interface StatusRow {
   })[];
   readonly held: readonly (Named & Omit<HeldStatus, 'relation'>)[];
   readonly copies: readonly (Named &
-    Pick<CopyStatus, 'state' | 'rowsCopied' | 'rowsEstimated'> & { readonly seconds: number | null })[];
+    Pick<CopyStatus, 'state' | 'policy' | 'rowsCopied' | 'rowsEstimated'> & {
+      readonly seconds: number | null;
+    })[];
   readonly copyNeeded: readonly (Named & { readonly reason: CopyReason })[];
   readonly purgeFailures: readonly (Named & Omit<LaneStatus['purgeFailures'][number], 'relation'>)[];
+  readonly notCopied: readonly (Named & { readonly secondsAgo: number })[];
 }
 
 /** $1 syncs. One row per registered lane. A mark of another place says nothing: everything is pending then. */
 const READ_STATUS = `
   select p.sync, p.destination,
     case when ${markIsFromHere('p')} then p.mark::text end as mark,
+    not ${markIsFromHere('p')} as "sourceMoved",
     extract(epoch from clock_timestamp() - s.run_finished_at)::float8 as "lastRunSecondsAgo",
     coalesce(s.run_rows, 0) as "runRows",
     coalesce(s.run_seconds, 0) as "runSeconds",
@@ -142,7 +159,7 @@ const READ_STATUS = `
     ) as held,
     (
       select coalesce(json_agg(json_build_object('schema', c.schema_name, 'table', c.table_name, 'state', c.state,
-        'rowsCopied', c.rows_copied, 'rowsEstimated', c.rows_estimated,
+        'policy', c.policy, 'rowsCopied', c.rows_copied, 'rowsEstimated', c.rows_estimated,
         'seconds', extract(epoch from clock_timestamp() - c.started_at)::float8)), '[]')
       from bucardo.copy c where (c.sync, c.destination) = (p.sync, p.destination)
     ) as copies,
@@ -155,7 +172,13 @@ const READ_STATUS = `
         'message', f.error_detail, 'secondsAgo', extract(epoch from clock_timestamp() - f.since)::float8)), '[]')
       from bucardo.purge_failure f join bucardo.sync_relation sr using (schema_name, table_name)
       where sr.sync = p.sync
-    ) as "purgeFailures"
+    ) as "purgeFailures",
+    (
+      select coalesce(json_agg(json_build_object('schema', k.schema_name, 'table', k.table_name,
+        'secondsAgo', extract(epoch from clock_timestamp() - k.skipped_at)::float8)
+        order by k.schema_name, k.table_name), '[]')
+      from bucardo.copy_skipped k where (k.sync, k.destination) = (p.sync, p.destination)
+    ) as "notCopied"
   from bucardo.progress p
   left join bucardo.lane_status s using (sync, destination)
   where p.sync = any($1)
@@ -165,18 +188,18 @@ const READ_STATUS = `
  * The lanes of the given syncs that the source knows.
  * @throws BUC-NOT-APPLIED
  */
-export async function readStatus(
-  source: Connection,
-  syncs: readonly string[],
-): Promise<readonly LaneStatus[]> {
-  const lanes = await source.transaction('repeatable read read only', async () => {
+export async function readStatus(source: Connection, syncs: readonly Sync[]): Promise<readonly LaneStatus[]> {
+  const { read, unapplied } = await source.transaction('repeatable read read only', async () => {
+    const rows = await readRows(
+      source,
+      syncs.map(({ name }) => name),
+    );
     const read: { readonly row: StatusRow; readonly waiting: Waiting }[] = [];
-    for (const row of await readRows(source, syncs))
-      read.push({ row, waiting: await readWaiting(source, row) });
-    return read;
+    for (const row of rows) read.push({ row, waiting: await readWaiting(source, row) });
+    return { read, unapplied: rows.length === 0 ? undefined : await readUnapplied(source, syncs) };
   });
-  const losses = lanes.length === 0 ? [] : await readLosses(source);
-  return lanes.map(({ row, waiting }) => laneStatus(source.database, row, waiting, losses));
+  const losses = read.length === 0 ? [] : await readLosses(source);
+  return read.map((one) => laneStatus(source.database, one, unapplied?.get(one.row.sync) ?? [], losses));
 }
 
 interface Loss {
@@ -199,7 +222,12 @@ async function readRows(source: Connection, syncs: readonly string[]): Promise<r
   }
 }
 
-function laneStatus(source: string, row: StatusRow, waiting: Waiting, losses: readonly Loss[]): LaneStatus {
+function laneStatus(
+  source: string,
+  { row, waiting }: { readonly row: StatusRow; readonly waiting: Waiting },
+  unapplied: readonly string[],
+  losses: readonly Loss[],
+): LaneStatus {
   const { sync, destination } = row;
   const relations = new Set(row.relations.map(displayRelation));
   return {
@@ -231,12 +259,20 @@ function laneStatus(source: string, row: StatusRow, waiting: Waiting, losses: re
       message,
       secondsAgo,
     })),
+    notCopied: row.notCopied.map(({ secondsAgo, ...name }) => ({
+      relation: displayRelation(name),
+      secondsAgo,
+    })),
+    sourceMoved: row.sourceMoved,
+    tables: row.relations.length,
+    unapplied,
     copyNeeded: row.copyNeeded.map(({ reason, ...name }) => ({ relation: displayRelation(name), reason })),
   };
 }
 
 function copyStatus({
   state,
+  policy,
   rowsCopied,
   rowsEstimated,
   seconds,
@@ -247,6 +283,7 @@ function copyStatus({
   return {
     relation: displayRelation(name),
     state,
+    policy,
     rowsCopied,
     rowsEstimated,
     rowsPerSecond,
@@ -255,10 +292,9 @@ function copyStatus({
   };
 }
 
-/** Deltas that wait, and the age of the first of them in the order of transactions. */
-async function readWaiting(source: Connection, { mark, relations }: StatusRow): Promise<Waiting> {
+/** Deltas and TRUNCATEs that wait, and the age of the first of them in the order of transactions. */
+async function readWaiting(source: Connection, { sync, mark, relations }: StatusRow): Promise<Waiting> {
   const readable = relations.filter(({ there }) => there);
-  if (readable.length === 0) return { pending: 0, lagSeconds: 0 };
   const position = (text: string | null): Snapshot => (text === null ? NOTHING : parseSnapshot(text));
   const parts = readable.map(({ deltaName, held, heldMark }) => {
     const range = { deltaName, mark: position(held ? heldMark : mark), cut: undefined };
@@ -269,8 +305,13 @@ async function readWaiting(source: Connection, { mark, relations }: StatusRow): 
       )::float8 as lag
       from (select from ${pendingDeltas(range)} d limit ${PENDING_LIMIT}) waiting`;
   });
+  parts.push(`
+      select count(*) as pending, extract(epoch from clock_timestamp() - min(t.txntime))::float8 as lag
+      from bucardo.truncation t join bucardo.sync_relation s using (schema_name, table_name)
+      where s.sync = $1 and ${notCovered('t.txid', position(mark))}`);
   const row = await source.row<{ pending: string; lag: number | null }>(
     `select sum(pending) as pending, max(lag) as lag from (${parts.join(' union all ')}) parts`,
+    [sync],
   );
   return { pending: Number(row.pending), lagSeconds: Math.max(0, row.lag ?? 0) };
 }

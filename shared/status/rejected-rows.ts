@@ -14,7 +14,7 @@ export interface RejectedRow {
   readonly rejectedAt: string;
 }
 
-export type RejectedFilter = Omit<ParkedFilter, 'sqlstates'>;
+export type RejectedFilter = Omit<ParkedFilter, 'sqlstates' | 'keyHashes'>;
 
 interface Row {
   readonly sync: string;

@@ -38,7 +38,7 @@ async function filled(): Promise<LaneFixture> {
 }
 
 async function uncaptured(fixture: LaneFixture): Promise<readonly string[]> {
-  const [lane] = await readStatus(fixture.source, [fixture.sync.name]);
+  const [lane] = await readStatus(fixture.source, [fixture.sync]);
   return lane!.uncaptured.map(({ relation }) => relation);
 }
 

@@ -181,7 +181,7 @@ describe('status', () => {
     expect(status).toBe(0);
     const { lanes } = JSON.parse(out) as { lanes: readonly { pending: number; lagSeconds: number }[] };
     expect(lanes).toMatchObject([
-      { lane: 'orders/reports', pending: 7, failures: 0, rejectedRows: 0, totalRows: 1 },
+      { lane: 'orders/reports', pending: 8, failures: 0, rejectedRows: 0, totalRows: 1 },
     ]);
     expect(lanes[0]?.lagSeconds).toBeGreaterThan(0);
 

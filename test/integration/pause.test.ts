@@ -74,12 +74,13 @@ test('nothing is lost or brought over early, however often a lane is paused and 
   );
   if (reportsLane === undefined || archiveLane === undefined) throw new Error('no lanes');
   const outcomes = await live.inSource((source) =>
-    kickAndWait(
-      source,
-      [archiveLane, reportsLane],
-      () => queue.send([archiveLane, reportsLane].map(({ id }) => ({ lane: id, reason: 'manual' as const }))),
-      30,
-    ),
+    kickAndWait(source, {
+      sync: live.sync,
+      lanes: [archiveLane, reportsLane],
+      send: () =>
+        queue.send([archiveLane, reportsLane].map(({ id }) => ({ lane: id, reason: 'manual' as const }))),
+      timeoutSeconds: 30,
+    }),
   );
   expect(outcomes).toMatchObject([
     { lane: 'orders/archive', done: true },

@@ -71,7 +71,12 @@ const ATTEMPTS: Readonly<Record<string, (scene: Scene) => Promise<string | undef
     const failed = await codeOf(async () => {
       const send = async (): Promise<void> => await run(scene);
       const outcomes = await withConnection(from, (source) =>
-        kickAndWait(source, scene.lane.lanes, send, 20),
+        kickAndWait(source, {
+          sync: scene.lane.sync,
+          lanes: scene.lane.lanes,
+          send,
+          timeoutSeconds: 20,
+        }),
       );
       code = outcomes[0]?.error?.code;
     });

@@ -112,7 +112,7 @@ describe('a table whose purge fails', () => {
     }
     expect(await count(db, 'delta_public_b')).toBe(0);
     const status = async () =>
-      (await withSource(database.url, (source) => readStatus(source, ['orders'])))[0]!;
+      (await withSource(database.url, (source) => readStatus(source, [sourceSync()])))[0]!;
     expect((await status()).purgeFailures).toMatchObject([
       { relation: 'public.a', code: 'BUC-DB-FAILED', message: expect.stringContaining('replica identity') },
     ]);

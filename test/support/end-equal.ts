@@ -1,7 +1,7 @@
 /** How tests of whole fleets end: every lane has everything, and all databases hold the same. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { lanesOf } from '../../shared/config/lanes.ts';
+import { findSync, lanesOf } from '../../shared/config/lanes.ts';
 import type { Fleet } from '../../shared/config/types.ts';
 import { withConnection } from '../../shared/postgres/connection.ts';
 import { readGoal, waitForLane } from '../../shared/status/wait-for-lane.ts';
@@ -19,7 +19,14 @@ export async function settleLanes(fleet: Fleet, urlOf: UrlOf, timeoutSeconds: nu
       const goal = await readGoal(source);
       for (;;) {
         try {
-          return await waitForLane(source, lane, goal, (deadlineMs - Date.now()) / 1000);
+          await waitForLane(source, {
+            lane,
+            sync: findSync(fleet, lane.sync),
+            goal,
+            asked: false,
+            timeoutSeconds: (deadlineMs - Date.now()) / 1000,
+          });
+          return;
         } catch (error) {
           if (Date.now() >= deadlineMs) throw error;
           await sleep(LOOK_EVERY_MS);

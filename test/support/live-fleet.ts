@@ -41,6 +41,10 @@ export class LiveFleet {
     onTestFinished(() => this.stop());
   }
 
+  get sync(): Sync {
+    return this.#options.sync;
+  }
+
   /** Captures the source as the sync says. */
   async apply(): Promise<void> {
     const { sync, urlOf } = this.#options;
