@@ -6,7 +6,7 @@ import type { CopyReason } from '../capture/control-schema.ts';
 import type { LaneStatus } from './read-status.ts';
 
 /** In the order in which they are told: the first one that holds names the lane's state. */
-export const LANE_STATES = [
+const LANE_STATES = [
   'paused',
   'failing',
   'source moved',
@@ -20,7 +20,7 @@ export const LANE_STATES = [
   'purge fails',
   'level',
 ] as const;
-export type LaneState = (typeof LANE_STATES)[number];
+type LaneState = (typeof LANE_STATES)[number];
 
 export const COPY_REASON_TEXTS: Readonly<Record<CopyReason, string>> = {
   truncated: 'it was truncated',
@@ -33,10 +33,6 @@ export const COPY_REASON_TEXTS: Readonly<Record<CopyReason, string>> = {
 /** One word or two for how a lane is. */
 export function laneState(lane: LaneStatus): LaneState {
   return LANE_STATES.find((state) => HOLDS[state](lane)) ?? 'level';
-}
-
-export function isLevel(lane: LaneStatus): boolean {
-  return laneState(lane) === 'level';
 }
 
 const HOLDS: Readonly<Record<LaneState, (lane: LaneStatus) => boolean>> = {
