@@ -24,9 +24,9 @@ export function adoptionSql(
   return [
     IDENTITIES_SQL,
     ...present.map(({ deltaName }) => `update ${quoteDelta(deltaName)} set txid = txid_current()`),
-    `with gone as (delete from bucardo.truncation returning schema_name, table_name, txntime)
-insert into bucardo.truncation (schema_name, table_name, txid, txntime)
-  select schema_name, table_name, txid_current(), max(txntime) from gone group by schema_name, table_name
+    `with gone as (delete from bucardo.truncation returning schema_name, table_name, txntime, reason)
+insert into bucardo.truncation (schema_name, table_name, txid, txntime, reason)
+  select schema_name, table_name, txid_current(), max(txntime), min(reason) from gone group by schema_name, table_name
   on conflict do nothing`,
     `update bucardo.relation r set table_oid = (
   select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace

@@ -21,8 +21,8 @@ export interface TriggerState {
   /** pg_trigger.tgenabled: `O` fires but not in the replica role, `A` always, `D` never, `R` only in the replica role. */
   readonly enabled: string;
   /**
-   * The event bits of pg_trigger.tgtype: INSERT 4, DELETE 8, UPDATE 16, TRUNCATE 32. Of a trigger with an argument only the last: what
-   * it sees of rows is no more than a changed key.
+   * The event bits of pg_trigger.tgtype: INSERT 4, DELETE 8, UPDATE 16, TRUNCATE 32. None of a row trigger with an argument, as
+   * version 2 had one: what it sees of rows is no more than a changed key.
    */
   readonly events: number;
 }
@@ -139,7 +139,7 @@ const READ_RELATIONS = `
 const READ_FUNCTIONS = `
   select p.proname as name, md5(p.prosrc) as hash,
     coalesce(json_agg(json_build_object('oid', t.oid::int8, 'version', t.xmin::text, 'on', t.tgrelid::int8,
-      'name', t.tgname, 'enabled', t.tgenabled, 'events', t.tgtype::int & case when t.tgnargs > 0 then 32 else 60 end) order by t.oid)
+      'name', t.tgname, 'enabled', t.tgenabled, 'events', t.tgtype::int & case when t.tgnargs > 0 and t.tgtype::int & 1 = 1 then 0 else 60 end) order by t.oid)
       filter (where t.oid is not null), '[]') as triggers
   from pg_proc p
   left join pg_trigger t on t.tgfoid = p.oid

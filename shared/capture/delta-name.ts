@@ -71,9 +71,6 @@ export function relationHash(relation: RelationName): string {
   return hash(quoteRelation(relation));
 }
 
-/** Columns that every delta table has besides the key's. A key column of such a name cannot be captured. */
-export const DELTA_COLUMNS: readonly string[] = ['txntime', 'txid', 'author'];
-
 export function bySchemaAndTable(a: RelationName, b: RelationName): number {
   return compare(a.schema, b.schema) || compare(a.table, b.table);
 }

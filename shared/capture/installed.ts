@@ -4,7 +4,7 @@
  */
 import type { Connection } from '../postgres/connection.ts';
 import { displayRelation, type RelationName } from '../postgres/identifiers.ts';
-import type { CaptureLevel, DeltaColumn } from './capture-sql.ts';
+import type { CaptureLevel } from './capture-sql.ts';
 import { captureFunctionName } from './delta-name.ts';
 import { AT_HOME, markIsFromHere } from './source-identity.ts';
 
@@ -19,9 +19,20 @@ export interface InstalledTrigger {
   readonly cloned: boolean;
 }
 
+/** A column of a delta table as it is. */
+export interface DeltaColumn {
+  readonly name: string;
+  /** Without length or precision. */
+  readonly type: string;
+  /** `collate …` clause or empty. */
+  readonly collate: string;
+}
+
 export interface InstalledRelation extends RelationName {
   readonly deltaName: string;
   readonly keyColumns: readonly string[];
+  /** Base types of the key's columns as `apply` last saw them; undefined if an earlier version installed the relation. */
+  readonly keyTypes: readonly string[] | undefined;
   readonly capture: CaptureLevel;
   /** All columns of the delta table in order; undefined if it is gone. */
   readonly deltaColumns: readonly DeltaColumn[] | undefined;
@@ -69,7 +80,7 @@ const READ_ORIGIN = `
 /** One row per registered relation, with what the catalogs say about its delta table. */
 const READ_RELATIONS = `
   select r.schema_name as schema, r.table_name as table, r.delta_name as "deltaName",
-    r.key_columns as "keyColumns", r.capture,
+    r.key_columns as "keyColumns", to_jsonb(r) -> 'key_types' as "keyTypes", r.capture,
     (
       select json_agg(json_build_object(
         'name', a.attname,
@@ -116,7 +127,8 @@ interface ServerRow {
   readonly takenNames: readonly string[];
 }
 
-type RelationRow = Omit<InstalledRelation, 'deltaColumns' | 'functionSource' | 'triggers'> & {
+type RelationRow = Omit<InstalledRelation, 'deltaColumns' | 'keyTypes' | 'functionSource' | 'triggers'> & {
+  readonly keyTypes: readonly string[] | null;
   readonly deltaColumns: readonly DeltaColumn[] | null;
 };
 
@@ -141,6 +153,7 @@ export async function readInstalled(db: Connection): Promise<Installed> {
       return {
         ...relation,
         deltaColumns: relation.deltaColumns ?? undefined,
+        keyTypes: relation.keyTypes ?? undefined,
         functionSource: trigger?.source,
         triggers: trigger?.triggers ?? [],
       };

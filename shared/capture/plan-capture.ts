@@ -26,7 +26,6 @@ import {
   type CaptureTrigger,
   deltaTableSql,
   quoteCaptureFunction,
-  quoteDelta,
   seesRows,
 } from './capture-sql.ts';
 import { recordStateSql, type DeltaState } from './capture-state.ts';
@@ -37,6 +36,7 @@ import { dropRelationSql, forgetPairSql } from './drop-relation.ts';
 import { hasChanged } from './find-losses.ts';
 import type { Installed, InstalledRelation, InstalledTrigger, LaneName, TableFacts } from './installed.ts';
 import { DATABASE_OID } from './source-identity.ts';
+import { recordTypes, retypeSql } from './retype.ts';
 import { resolveRelations, selectRelations, type WantedRelation } from './wanted.ts';
 import { type CaptureLook, needCopySql } from './watch-capture.ts';
 
@@ -266,6 +266,7 @@ function newRelationSql(spec: NamedRelation): readonly string[] {
   return [
     `insert into bucardo.relation (schema_name, table_name, delta_name, key_columns, capture)
   values (${quoteLiteral(spec.schema)}, ${quoteLiteral(spec.table)}, ${quoteLiteral(spec.deltaName)}, array[${key}], '${spec.capture}')`,
+    recordTypes(spec),
     ...guardedDeltaSql(spec),
     ...captureFunctionSql(spec),
     ...captureTriggers(spec).map(({ sql }) => sql),
@@ -295,7 +296,8 @@ function repairSql(
       ? []
       : [`update bucardo.relation set capture = '${spec.capture}' where ${relationIs(spec)}`]),
     // What was pending in a delta table that somebody dropped is lost: the look has found that, and the step wants a copy.
-    ...(known.deltaColumns === undefined ? guardedDeltaSql(spec) : retypeSql(spec, known.deltaColumns)),
+    ...(known.deltaColumns === undefined ? guardedDeltaSql(spec) : []),
+    ...retypeSql(spec, known),
     ...(delta === undefined ? [] : repairDeltaSql(spec.deltaName, delta)),
     // Dropping the function drops the triggers that call it, which their own DROP would allow to the table's owner only.
     ...(again ? [`drop function ${quoteCaptureFunction(spec.deltaName)}() cascade`] : []),
@@ -309,19 +311,6 @@ function repairSql(
   ];
 }
 
-/** A key column may have got a wider type. The cast fails if deltas do not fit, and with it the step. */
-function retypeSql(
-  spec: NamedRelation,
-  deltaColumns: NonNullable<InstalledRelation['deltaColumns']>,
-): readonly string[] {
-  return spec.key.flatMap((column) => {
-    const delta = deltaColumns.find(({ name }) => name === column.name);
-    if (delta === undefined || (delta.type === column.type && delta.collate === column.collate)) return [];
-    const name = quoteIdentifier(column.name);
-    return [
-      `alter table ${quoteDelta(spec.deltaName)} alter column ${name} type ${column.type}${column.collate} using ${name}::${column.type}`,
-    ];
-  });
 }
 
 /**

@@ -46,7 +46,7 @@ export function planUninstall(
 /** Foreign keys lie among these tables only, and one DROP takes them together. */
 const DROP_CONTROL = [
   `drop table if exists ${CONTROL_TABLES.map((name) => `bucardo.${name}`).join(', ')}`,
-  ...CONTROL_FUNCTIONS.map((name) => `drop function if exists bucardo.${name}()`),
+  ...CONTROL_FUNCTIONS.map((name) => `drop function if exists bucardo.${name}`),
   `drop sequence if exists ${CONTROL_SEQUENCES.map((name) => `bucardo.${name}`).join(', ')}`,
 ];
 

@@ -7,12 +7,14 @@ import type { Sync } from '../config/types.ts';
 import { BucardoError } from '../errors/bucardo-error.ts';
 import type { Table, UniqueIndex } from '../postgres/catalog.ts';
 import { displayRelation, type RelationName } from '../postgres/identifiers.ts';
-import type { CaptureLevel, DeltaColumn } from './capture-sql.ts';
-import { bySchemaAndTable, DELTA_COLUMNS } from './delta-name.ts';
+import type { CaptureLevel } from './capture-sql.ts';
+import { bySchemaAndTable } from './delta-name.ts';
 import type { Installed, TableFacts } from './installed.ts';
+import { type CapturedColumn, capturedColumns } from './key-column.ts';
 
 export interface WantedRelation extends RelationName {
-  readonly key: readonly DeltaColumn[];
+  readonly oid: number;
+  readonly key: readonly CapturedColumn[];
   readonly capture: CaptureLevel;
   readonly always: boolean;
   readonly partitions: readonly RelationName[];
@@ -99,7 +101,11 @@ export function resolveRelations(
     relations.push({
       schema: wanted.schema,
       table: wanted.table,
-      key: deltaColumns(table, key),
+      oid: table.oid,
+      key: capturedColumns(
+        key.columns.map(({ name }) => name),
+        table.columns,
+      ),
       capture: captureLevel(table, known, wanted.capture),
       always: known.subscribed,
       partitions: table.partitioned ? known.partitions : [],
@@ -124,18 +130,7 @@ function chooseKey(table: Table, captured: readonly string[] | undefined): Uniqu
       })
     );
   }
-  if (table.keys.length === 0) return new BucardoError('BUC-TABLE-NO-KEY');
-  const usable = table.keys.find(({ columns }) => columns.every(({ name }) => !DELTA_COLUMNS.includes(name)));
-  if (usable !== undefined) return usable;
-  const column = table.keys[0]?.columns.find(({ name }) => DELTA_COLUMNS.includes(name))?.name;
-  return new BucardoError('BUC-KEY-NAME', { column });
-}
-
-function deltaColumns(table: Table, key: UniqueIndex): readonly DeltaColumn[] {
-  return key.columns.flatMap(({ name }) => {
-    const column = table.columns.find((candidate) => candidate.name === name);
-    return column === undefined ? [] : [{ name, type: column.castType, collate: column.collate }];
-  });
+  return table.keys[0] ?? new BucardoError('BUC-TABLE-NO-KEY');
 }
 
 /**

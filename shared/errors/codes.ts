@@ -301,13 +301,6 @@ export const errorCodes = describe({
       'The command writes a file, but it is there already or the folder takes no files. Nothing was changed.',
     remedy: 'Choose another place with --config, or make the folder writable.',
   },
-  'BUC-KEY-NAME': {
-    title: 'A key column has a name that the queue tables need themselves',
-    retry: 'never',
-    meaning:
-      'Delta tables have the columns txntime, txid and author besides the key; a key column of such a name would be mistaken for them.',
-    remedy: 'Add a unique index on other columns, rename the column, or exclude the table.',
-  },
   'BUC-CHECK-FAILED': {
     title: 'The check found errors',
     retry: 'never',

@@ -15,6 +15,8 @@ export interface Column {
   readonly baseType: string;
   /** `collate …` clause where the column's collation is not its type's default; otherwise empty. */
   readonly collate: string;
+  /** As `collate`, but for a value that was cast to `baseType`. */
+  readonly baseCollate: string;
   readonly notNull: boolean;
   readonly hasDefault: boolean;
   /** `generated always as (…)`, stored or virtual. */
@@ -137,14 +139,9 @@ const DESCRIBE_TABLES = `
         'name', a.attname,
         'type', format_type(a.atttypid, a.atttypmod),
         'castType', format_type(a.atttypid, -1),
-        'baseType', (
-          with recursive base as (
-            select t.oid, t.typbasetype
-            union all
-            select b.oid, b.typbasetype from base d join pg_type b on b.oid = d.typbasetype
-          )
-          select format_type(base.oid, -1) from base where base.typbasetype = 0
-        ),
+        'baseType', format_type(base.oid, -1),
+        'baseCollate', case when a.attcollation <> 0 and a.attcollation <> base.typcollation
+          then format(' collate %I.%I', cn.nspname, co.collname) else '' end,
         'collate', case when a.attcollation <> 0 and a.attcollation <> t.typcollation
           then format(' collate %I.%I', cn.nspname, co.collname) else '' end,
         'notNull', a.attnotnull,
@@ -154,6 +151,14 @@ const DESCRIBE_TABLES = `
       ) order by a.attnum), '[]')
       from pg_attribute a
       join pg_type t on t.oid = a.atttypid
+      cross join lateral (
+        with recursive base as (
+          select t.oid, t.typbasetype, t.typcollation
+          union all
+          select b.oid, b.typbasetype, b.typcollation from base d join pg_type b on b.oid = d.typbasetype
+        )
+        select base.oid, base.typcollation from base where base.typbasetype = 0
+      ) base
       left join pg_collation co on co.oid = a.attcollation
       left join pg_namespace cn on cn.oid = co.collnamespace
       where a.attrelid = w.oid and a.attnum > 0 and not a.attisdropped

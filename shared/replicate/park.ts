@@ -4,6 +4,7 @@
  * its rows are also made pending again, behind all that is pending now. A parked row keeps the version that it had: that of the
  * newest delta which the batch had of it.
  */
+import { deltaColumnNames } from '../capture/key-column.ts';
 import type { Lane } from '../config/types.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { displayRelation, quoteIdentifier } from '../postgres/identifiers.ts';
@@ -95,9 +96,9 @@ function parkSql(deltas: DeltaRange, key: readonly string[]): string {
   returning r.attempts, r.key_hash as hash`;
 }
 
-/** A delta's key as COPY wrote it when the row was parked; a cast to text differs for char(n), inet and boolean. */
+/** A delta's key as COPY wrote it when the row was parked; a cast to text differs for char(n), inet and boolean. @param key names in the table */
 export function keyAsText(alias: string, key: readonly string[]): string {
-  const values = key
+  const values = deltaColumnNames(key)
     .map((name) => `${alias}.${quoteIdentifier(name)}`)
     .map((column) => `case when ${column} is not null then format('%s', ${column}) end`);
   return `array[${values.join(', ')}]`;

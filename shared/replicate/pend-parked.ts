@@ -3,6 +3,7 @@
  * been waiting since then. They stay parked until a run applies them.
  */
 import { quoteDelta } from '../capture/capture-sql.ts';
+import { deltaColumnNames } from '../capture/key-column.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { quoteIdentifier, type RelationName } from '../postgres/identifiers.ts';
 
@@ -32,21 +33,9 @@ export function parkedValues(filter: ParkedFilter): readonly unknown[] {
 
 /** Returns how many rows. @param source in a transaction */
 export async function pendParked(source: Connection, filter: ParkedFilter): Promise<number> {
-  // One row a table that has such rows. Types as the delta table has them; takes no locks.
-  const relations = await source.rows<{
-    schema: string;
-    table: string;
-    deltaName: string;
-    columns: string[];
-    types: string[];
-  }>(
-    `select n.schema_name as schema, n.table_name as table, n.delta_name as "deltaName", n.key_columns as columns,
-       array(
-         select format_type(a.atttypid, a.atttypmod)
-         from unnest(n.key_columns) with ordinality as k(name, position)
-         join pg_attribute a on a.attrelid = format('bucardo.%I', n.delta_name)::regclass and a.attname = k.name
-         order by k.position
-       ) as types
+  // One row a table that has such rows; takes no locks.
+  const relations = await source.rows<RelationName & { deltaName: string; keyColumns: string[] }>(
+    `select n.schema_name as schema, n.table_name as table, n.delta_name as "deltaName", n.key_columns as "keyColumns"
      from bucardo.relation n
      where exists (
        select from bucardo.rejected_row r
@@ -54,9 +43,9 @@ export async function pendParked(source: Connection, filter: ParkedFilter): Prom
     parkedValues(filter),
   );
   let rows = 0;
-  for (const { schema, table, deltaName, columns, types } of relations) {
-    const names = columns.map(quoteIdentifier).join(', ');
-    const keys = types.map((type, index) => `r.key[${index + 1}]::${type}`).join(', ');
+  for (const { schema, table, deltaName, keyColumns } of relations) {
+    const names = deltaColumnNames(keyColumns).map(quoteIdentifier).join(', ');
+    const keys = keyColumns.map((_, index) => `r.key[${index + 1}]`).join(', ');
     rows += await source.run(
       `insert into ${quoteDelta(deltaName)} (${names}, txntime, author)
        select ${keys}, max(r.txntime), (array_agg(r.author order by r.txntime desc, r.author desc nulls last))[1]

@@ -167,12 +167,12 @@ function unpark(
       )`;
 }
 
-/** A TRUNCATE in the batch cannot be replayed from keys: the table then needs a copy. $1 sync, $2 destination. */
+/** A TRUNCATE in the batch cannot be replayed from keys, nor what was not captured: the table then needs a copy. $1 sync, $2 destination. */
 function needCopy({ from, cut }: BatchRecord): string {
   const upTo = cut === undefined ? '' : `and t.txid <= ${cut}`;
   return `
     insert into bucardo.copy_needed (sync, destination, schema_name, table_name, reason)
-    select distinct $1, $2, t.schema_name, t.table_name, 'truncated'
+    select distinct $1, $2, t.schema_name, t.table_name, t.reason
     from bucardo.truncation t
     join bucardo.sync_relation s on s.sync = $1 and (s.schema_name, s.table_name) = (t.schema_name, t.table_name)
     where ${notCovered('t.txid', from)} ${upTo}

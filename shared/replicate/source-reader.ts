@@ -6,6 +6,7 @@
  * them: sorting these gained nothing.
  */
 import type { Readable } from 'node:stream';
+import { deltaColumnNames } from '../capture/key-column.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { quoteIdentifier, quoteRelation } from '../postgres/identifiers.ts';
 import type { Txid, Snapshot } from '../postgres/snapshot.ts';
@@ -104,7 +105,25 @@ function distinctKeys({ plan, mark, cut, upTo, part }: PendingRelation): string 
   const columns = plan.key.map(({ name }) => `d.${quoteIdentifier(name)}`).join(', ');
   const within = upTo === undefined ? '' : ` where ${keyUpTo('d', orderedKey(plan), upTo)}`;
   const deltas = pendingDeltas({ deltaName: plan.deltaName, mark, cut, part: part?.condition });
-  return `select distinct ${columns} from ${deltas} d${within}`;
+  return `select distinct ${columns} from ${readKeys(plan, deltas)} d${within}`;
+}
+
+/**
+ * `from`-item of the keys in `deltas`, with the names, types and collations that they have in their table; of a domain its base,
+ * whose constraints are for values to come. A key without a value for what cannot be NULL was not captured, which is recorded
+ * elsewhere.
+ */
+function readKeys({ key, source }: RelationPlan, deltas: string): string {
+  const deltaColumns = deltaColumnNames(key.map(({ name }) => name));
+  const columns = key.map(({ name, nullable }, position) => {
+    const column = source.columns.find((candidate) => candidate.name === name);
+    const delta = `p.${quoteIdentifier(deltaColumns[position] ?? name)}`;
+    const value = `${delta}::${column?.baseType ?? 'text'}${column?.baseCollate ?? ''}`;
+    return { value: `${value} as ${quoteIdentifier(name)}`, given: nullable ? [] : [`${delta} is not null`] };
+  });
+  const given = columns.flatMap((column) => column.given);
+  const where = given.length === 0 ? '' : ` where ${given.join(' and ')}`;
+  return `(select ${columns.map(({ value }) => value).join(', ')} from ${deltas} p${where})`;
 }
 
 /**

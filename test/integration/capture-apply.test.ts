@@ -115,7 +115,7 @@ describe('apply', () => {
       `drop trigger bucardo_capture_delete on b`,
       `alter table b disable trigger bucardo_capture_update`,
       `alter table b enable always trigger bucardo_capture_insert`,
-      `alter trigger bucardo_capture_key on b rename to mine`,
+      `alter trigger bucardo_capture_update on b rename to mine`,
       `create or replace function bucardo.capture_public_b() returns trigger language plpgsql as 'begin return null; end'`,
       `drop function bucardo.capture_public_b() cascade`,
       `drop table bucardo.delta_public_b`,
@@ -150,55 +150,18 @@ describe('apply', () => {
     expect(await deltasOf(db, 'delta_public_a')).toEqual(['1', '2']);
   });
 
-  test('a key column cannot change its type unnoticed; widened as documented, the queue follows with its deltas', async () => {
-    const database = await createDatabase(`create table t (id int, code varchar(3), primary key (id, code))`);
-    await applySource(database.url);
-    const db = await database.app();
-    await db.run(`insert into t values (1, 'abc')`);
-    await expect(db.script(`alter table t alter id type bigint`)).rejects.toMatchObject({
-      sqlstate: '0A000',
-    });
-    // As docs/2-install.md has it.
-    await db.script(`begin; drop trigger bucardo_capture_key on public.t;
-      alter table t alter id type bigint, alter code type varchar(30);
-      alter table bucardo.delta_public_t alter id type bigint;
-      create trigger bucardo_capture_key after update on public.t
-        for each row when (record_image_ne(row(old.id, old.code), row(new.id, new.code)))
-        execute function bucardo.capture_public_t('rare');
-      commit`);
-    // The catalogs do not tell that the trigger was away for this one transaction only.
-    const { steps } = await applySource(database.url);
-    expect(steps).toMatchObject([{ missed: [expect.stringContaining('bucardo_capture_key')] }]);
-    await db.run(`insert into t values (3000000000, 'abcdef')`);
-    await db.run(`update t set code = 'moved' where id = 1`);
-    expect(await deltasOf(db, 'delta_public_t')).toEqual(['1|abc', '3000000000|abcdef', '1|moved', '1|abc']);
-    expect((await planOf(database.url)).steps).toEqual([]);
-  });
-
   test('a trigger that was made again by hand without its argument is put right by apply', async () => {
     const database = await createDatabase(`create table t (id int primary key)`);
     await applySource(database.url);
     const db = await database.app();
-    await db.script(`drop trigger bucardo_capture_key on t;
-      create trigger bucardo_capture_key after update on t
-        for each row when (record_image_ne(row(old.id), row(new.id))) execute function bucardo.capture_public_t()`);
+    await db.script(`drop trigger bucardo_capture_update on t;
+      create trigger bucardo_capture_update after update on t
+        referencing old table as changed_rows for each statement execute function bucardo.capture_public_t()`);
     expect((await planOf(database.url)).steps).toHaveLength(1);
     await applySource(database.url);
     expect((await planOf(database.url)).steps).toEqual([]);
     await db.script(`insert into t values (1); update t set id = 2`);
-    expect(await deltasOf(db, 'delta_public_t')).toEqual(['1', '2', '1']);
-  });
-
-  test('a key column of a row-captured table that got a wider type is widened in the queue by apply', async () => {
-    const database = await createDatabase(`create table t (id int primary key)`);
-    const row = sourceSync({ capture: 'row' });
-    await applySource(database.url, [row]);
-    const db = await database.app();
-    await db.script(`insert into t values (1); alter table t alter id type bigint`);
-    await applySource(database.url, [row]);
-    await db.run(`insert into t values (3000000000)`);
-    expect(await deltasOf(db, 'delta_public_t')).toEqual(['1', '3000000000']);
-    expect((await planOf(database.url, [row])).steps).toEqual([]);
+    expect((await deltasOf(db, 'delta_public_t')).toSorted()).toEqual(['1', '1', '2']);
   });
 
   test('the queue of another Bucardo in the same schema is left alone', async () => {
@@ -247,7 +210,7 @@ describe('what cannot be captured is a problem, and then nothing is changed', ()
         `create table heap (n int); create table partial (n int); create unique index on partial (n) where n > 0;
          create table expression (n int); create unique index on expression (abs(n));
          create table deferred (n int not null unique deferrable);
-         create table writers (book text, author text, primary key (book, author))`,
+         create table other (n int); create unique index on other using btree (n) where n < 0`,
         ['public.*', 'public.nowhere'],
       ),
     ).toEqual([
@@ -255,8 +218,8 @@ describe('what cannot be captured is a problem, and then nothing is changed', ()
       ['BUC-TABLE-NO-KEY', 'public.expression', undefined],
       ['BUC-TABLE-NO-KEY', 'public.heap', undefined],
       ['BUC-TABLE-MISSING', 'public.nowhere', undefined],
+      ['BUC-TABLE-NO-KEY', 'public.other', undefined],
       ['BUC-TABLE-NO-KEY', 'public.partial', undefined],
-      ['BUC-KEY-NAME', 'public.writers', 'author'],
     ]);
   });
 
@@ -350,7 +313,7 @@ describe('apply under load', () => {
     const captured = keys[0] ?? Infinity;
     expect(keys).toEqual(Array.from({ length: id - captured + 1 }, (_, i) => captured + i));
     const { consistent } = await writer.row<{ consistent: boolean }>(
-      `select bool_and(txid_visible_in_snapshot(d.txid, mark) or d.id >= ${captured}) as consistent
+      `select bool_and(txid_visible_in_snapshot(d.txid, mark) or d.id::int >= ${captured}) as consistent
         from bucardo.delta_public_a d, bucardo.progress`,
     );
     expect(consistent).toBe(true);

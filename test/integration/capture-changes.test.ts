@@ -104,7 +104,7 @@ describe.each(['auto', 'row'] as const)('capture %s', (capture) => {
     expect((await deltasOf(app, 'delta_public_t')).toSorted()).toEqual(['1|7', '1|~', '~|~']);
   });
 
-  test('keys of extension types, uuid, collated and domain types are captured with their types', async () => {
+  test('keys of extension types, uuid, collated and domain types are captured as text', async () => {
     const { app } = await source(`
       create extension citext; create extension hstore;
       create domain code as varchar(3) check (value <> '');
@@ -120,12 +120,13 @@ describe.each(['auto', 'row'] as const)('capture %s', (capture) => {
     expect(await deltasOf(app, 'delta_public_h')).toHaveLength(3);
     expect(await deltasOf(app, 'delta_public_u')).toEqual(['a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11']);
     expect((await deltasOf(app, 'delta_public_d'))[0]).toBe('abc|1.50');
+    // Nothing of the queue depends on a type, a domain or a collation of the application's.
     const types = await app.rows<{ type: string }>(
-      `select format_type(atttypid, atttypmod) || coalesce(' ' || collname, '') as type
-        from pg_attribute left join pg_collation c on c.oid = attcollation
-        where attrelid = 'bucardo.delta_public_d'::regclass and attnum in (1, 2) order by attnum`,
+      `select distinct atttypid::regtype::text || ' ' || collname as type
+        from pg_attribute join pg_collation c on c.oid = attcollation
+        where attrelid in ('bucardo.delta_public_d'::regclass, 'bucardo.delta_public_c'::regclass) and attname <> 'author'`,
     );
-    expect(types.map(({ type }) => type)).toEqual(['code POSIX', 'numeric']);
+    expect(types).toEqual([{ type: 'text default' }]);
   });
 
   test('quoted, non-ASCII, over-long and colliding names in several schemas are kept apart', async () => {
@@ -240,57 +241,16 @@ describe.each(['auto', 'row'] as const)('capture %s', (capture) => {
     await app.script(`drop owned by ${role}; drop role ${role}`);
   });
 
-  test('objects of the writer’s own search_path cannot slip into the trigger', async () => {
-    const { app } = await source(`${TABLE}; create schema evil;
-      create function evil.txid_current() returns bigint language sql as 'select 1::bigint';
-      create function evil.clock_timestamp() returns timestamptz language sql as $$select 'epoch'::timestamptz$$;
-      create table evil.changed_rows (id int)`);
-    await app.script(`set search_path = evil, pg_catalog, public; create temp table changed_rows (id int);
-      insert into public.t values (1, 'a'); set search_path = public`);
-    const rows = await app.rows<{ ok: boolean }>(
-      `select id = 1 and txid > 1 and txntime > now() - interval '1 hour' as ok from bucardo.delta_public_t`,
-    );
-    expect(rows).toEqual([{ ok: true }]);
-  });
-
   test('an update of no rows takes no transaction id and wakes nobody', async () => {
     const { app } = await source(TABLE);
-    for (const clock of [
-      '',
-      `select setval('bucardo.clock', (extract(epoch from now()) * 1e6)::bigint + 3600000000)`,
-    ]) {
-      if (clock !== '') await app.rows(clock);
-      await app.script(
-        `begin; update t set note = 'x'; delete from t; insert into t select 1, 'a' where false`,
-      );
-      const { assigned } = await app.row<{ assigned: string | null }>(
-        `select txid_current_if_assigned()::text as assigned`,
-      );
-      expect(assigned).toBeNull();
-      await app.script(`commit`);
-    }
-  });
-
-  test('times only go forward: with the floor in the future, one statement after the other is later', async () => {
-    const { app } = await source(TABLE);
-    await app.run(`insert into t values (0, 'now')`);
-    const { floor } = await app.row<{ floor: string }>(
-      `select setval('bucardo.clock', (extract(epoch from now()) * 1e6)::bigint + 86400000000)::text as floor`,
+    await app.script(
+      `begin; update t set note = 'x'; delete from t; insert into t select 1, 'a' where false`,
     );
-    for (let id = 1; id <= 5; id += 1) await app.run(`insert into t values ($1, 'later')`, [id]);
-    await app.run(`update t set id = 50 where id = 5`);
-    await app.run(`truncate t`);
-    const rows = await app.rows<{ id: number; us: string }>(
-      `select id, (extract(epoch from txntime) * 1e6)::bigint::text as us from bucardo.delta_public_t order by txntime`,
+    const { assigned } = await app.row<{ assigned: string | null }>(
+      `select txid_current_if_assigned()::text as assigned`,
     );
-    const times = rows.map(({ us }) => BigInt(us));
-    expect(rows.map(({ id }) => id).slice(0, 6)).toEqual([0, 1, 2, 3, 4, 5]);
-    for (const time of times.slice(1)) expect(time).toBeGreaterThan(BigInt(floor));
-    expect(new Set(times.slice(0, 6)).size).toBe(6);
-    const { later } = await app.row<{ later: boolean }>(
-      `select (select txntime from bucardo.truncation) > (select max(txntime) from bucardo.delta_public_t) as later`,
-    );
-    expect(later).toBe(true);
+    expect(assigned).toBeNull();
+    await app.script(`commit`);
   });
 
   test('a source that is polled can prepare transactions; one that is notified hears of changes', async () => {

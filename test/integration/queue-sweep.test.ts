@@ -32,7 +32,7 @@ afterEach(async () => {
 const SOURCE = `
   ${CONTROL_SCHEMA}
   create table bucardo."delta_public_Orders" (
-    id bigint, txntime timestamptz not null, txid bigint not null default txid_current(), author text);
+    id text, txntime timestamptz not null, txid bigint not null default txid_current(), author text);
   insert into bucardo.relation values ('public', 'Orders', 'delta_public_Orders', '{id}', 'statement');
   insert into bucardo.sync_relation values ('orders', 'public', 'Orders'), ('nightly', 'public', 'Orders');
   insert into bucardo.progress (sync, destination, mark, system_identifier)

@@ -8,6 +8,7 @@ export function column(name: string, given: Partial<Column> = {}): Column {
     castType: 'integer',
     baseType: 'integer',
     collate: '',
+    baseCollate: '',
     notNull: false,
     hasDefault: false,
     generated: false,

@@ -70,7 +70,7 @@ export function upsertStatement(plan: RelationPlan, incoming: string, serverVers
       ? 'do nothing'
       : `do update set ${changed.map(({ name }) => `${quoteIdentifier(name)} = excluded.${quoteIdentifier(name)}`).join(', ')}`;
   return `
-    insert into ${quoteRelation(plan)} (${names(plan.columns)}) overriding system value
+    insert into ${quoteRelation(plan)} as t (${names(plan.columns)}) overriding system value
     select ${names(plan.columns, 's')} from ${incoming} s
     on conflict (${plan.key.map(({ name }) => quoteIdentifier(name)).join(', ')}) ${conflict}`;
 }
