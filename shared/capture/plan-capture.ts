@@ -311,8 +311,6 @@ function repairSql(
   ];
 }
 
-}
-
 /**
  * Triggers are created so that they fire for applications; on tables that a subscription writes those that see rows must
  * fire in its replica role too. Needs the table's ownership, hence only where it is not so already.
