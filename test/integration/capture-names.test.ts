@@ -122,9 +122,30 @@ beforeAll(async () => {
   for (const name of ['changed_rows', 'missing', 'all_gone', 'bucardo']) expect(ownNames).toContain(name);
   const long = 'n'.repeat(62);
   const others = [
-    ...['T', 'New', 'OLD', 'Found', 'Txid', 'TXNTIME', 'Author', 'excluded', 'stamp'],
-    ...['key_txid', 'key_author', 'key_key_txid', 'key_txntime'],
-    ...[`${long}a`, `${long}b`, `${long.slice(1)}a`, 'a b', `q"'\\\\`, 'é', '1', '$1', '"', '%', ' '],
+    'T',
+    'New',
+    'OLD',
+    'Found',
+    'Txid',
+    'TXNTIME',
+    'Author',
+    'excluded',
+    'stamp',
+    'key_txid',
+    'key_author',
+    'key_key_txid',
+    'key_txntime',
+    `${long}a`,
+    `${long}b`,
+    `${long.slice(1)}a`,
+    'a b',
+    `q"'\\\\`,
+    'é',
+    '1',
+    '$1',
+    '"',
+    '%',
+    ' ',
   ];
   names = [...new Set([...ownNames, ...keywords.map(({ word }) => word), ...others])];
 }, 120_000);
