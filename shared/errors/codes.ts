@@ -112,6 +112,14 @@ export const errorCodes = describe({
     meaning: 'A relation of the sync is not there in the named database.',
     remedy: 'Create the table there, or take it out of the sync and run `bucardo apply`.',
   },
+  'BUC-USER-CODE': {
+    title: 'A function of the database’s own failed',
+    retry: 'later',
+    meaning:
+      'A trigger, rule, constraint, default or generated column of the database calls the named function, and it did not find a table or a right that it needs. It runs with the role’s own settings (search_path, DateStyle, …), as in any session of that role. The relation waits and keeps its place; the others of the sync go on.',
+    remedy:
+      'Correct the function: qualify the names in it, or give it a search_path of its own (`alter function … set search_path`). Or grant the role what it needs.',
+  },
   'BUC-TABLE-NO-KEY': {
     title: 'A table has no key',
     retry: 'never',

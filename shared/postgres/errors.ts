@@ -4,6 +4,7 @@
  */
 import { BucardoError, type Concern } from '../errors/bucardo-error.ts';
 import type { ErrorCode } from '../errors/codes.ts';
+import { userFunctionsIn } from './user-functions.ts';
 
 /** Most exact first: a whole SQLSTATE, then its class (first two characters). */
 const BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
@@ -80,6 +81,8 @@ interface DriverError {
   readonly table?: unknown;
   readonly column?: unknown;
   readonly constraint?: unknown;
+  /** Postgres's CONTEXT: what was running. Quotes values. */
+  readonly where?: unknown;
 }
 
 /** @param concern at least the database's name in the configuration */
@@ -104,7 +107,7 @@ export function fromDriverError(error: unknown, concern: Concern): BucardoError 
     });
   }
   if (/^[0-9A-Z]{5}$/.test(code)) {
-    return new BucardoError(BY_SQLSTATE[code] ?? BY_SQLSTATE[code.slice(0, 2)] ?? 'BUC-DB-FAILED', {
+    return new BucardoError(codeOf(code, known), {
       ...concern,
       detail: detailOf(code, message, known),
       sqlstate: code,
@@ -136,6 +139,12 @@ export function fromDriverError(error: unknown, concern: Concern): BucardoError 
   return new BucardoError('BUC-UNEXPECTED', { ...concern, cause: error });
 }
 
+function codeOf(sqlstate: string, error: DriverError): ErrorCode {
+  // A table or right that a user's trigger lacks is not one that ours lack.
+  if (sqlstate.startsWith('42') && userFunctionsIn(error.where).length > 0) return 'BUC-USER-CODE';
+  return BY_SQLSTATE[sqlstate] ?? BY_SQLSTATE[sqlstate.slice(0, 2)] ?? 'BUC-DB-FAILED';
+}
+
 function detailOf(sqlstate: string, message: string, error: DriverError): string {
   const text = CLASSES_WITH_SAFE_MESSAGES.has(sqlstate.slice(0, 2))
     ? message
@@ -144,5 +153,7 @@ function detailOf(sqlstate: string, message: string, error: DriverError): string
     .map((kind) => [kind, error[kind]] as const)
     .filter(([, name]) => typeof name === 'string' && name !== '')
     .map(([kind, name]) => `${kind} ${String(name)}`);
-  return `${text}${names.length === 0 ? '' : ` (${names.join(', ')})`}, SQLSTATE ${sqlstate}`;
+  const functions = userFunctionsIn(error.where).map((name) => `${name}()`);
+  const place = functions.length === 0 ? '' : `, in function ${functions.join(', called by ')}`;
+  return `${text}${names.length === 0 ? '' : ` (${names.join(', ')})`}${place}, SQLSTATE ${sqlstate}`;
 }

@@ -85,7 +85,7 @@ async function applyStaged(
 
 async function restOf(db: Connection, stage: TextStage, kind: Kind): Promise<Rest> {
   const rows = await db.rows<{ n: string }>(
-    `select n from ${stage.table} where gone = ${kind === 'gone'} order by n`,
+    `select n from ${stage.table} where ${kind === 'gone' ? 'gone' : 'not gone'} order by n`,
   );
   return { stage, kind, numbers: rows.map(({ n }) => Number(n)), refused: [] };
 }
@@ -173,7 +173,7 @@ async function refusedRows(db: Connection, { stage, refused }: Rest): Promise<re
   const { plan, table } = stage;
   const key = plan.key.map((_, index) => `c${index}`).join(', ');
   const rows = await db.rows<{ n: string; key: readonly (string | null)[] }>(
-    `select n, array[${key}] as key from ${table} where n = any($1::int8[])`,
+    `select n, array[${key}] as key from ${table} where n operator(pg_catalog.=) any ($1::pg_catalog.int8[])`,
     [refused.map(({ n }) => n)],
   );
   const keys = new Map(rows.map((row) => [Number(row.n), row.key]));

@@ -84,8 +84,13 @@ async function deletePieces({ db, transaction }: Emptying, plan: RelationPlan): 
 
 /** $1 the table's oid. Of the largest partition, if it has some. */
 const COUNT_PAGES = `
-  select coalesce(max(pg_relation_size(l.relid) / current_setting('block_size')::int8), 0)::int as pages
-  from (select $1::oid::regclass as relid union select relid from pg_partition_tree($1::oid) where isleaf) l`;
+  select coalesce(pg_catalog.max(pg_catalog.pg_relation_size(l.relid)
+    operator(pg_catalog./) pg_catalog.current_setting('block_size')::pg_catalog.int8), 0)::pg_catalog.int4 as pages
+  from (
+    select $1::pg_catalog.oid::pg_catalog.regclass as relid
+    union
+    select relid from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass) where isleaf
+  ) l`;
 
 /** Inheritance children are tables of their own. */
 function ownRows({ target }: RelationPlan): string {

@@ -8,6 +8,7 @@ import type { Column } from '../../postgres/catalog.ts';
 import type { Connection } from '../../postgres/connection.ts';
 import { type Field, parseCopyText, type Prefix, readPrefix } from '../../postgres/copy-text.ts';
 import { quoteIdentifier } from '../../postgres/identifiers.ts';
+import { qualifyType } from '../../postgres/type-names.ts';
 import type { RelationPlan } from '../../replicate/relation-plan.ts';
 import type { RelationChanges } from '../target.ts';
 import { changeColumns } from './statements.ts';
@@ -80,18 +81,18 @@ export async function stageAsText(
   const table = await createStage(db, `text ${position}`, [
     'n bigint generated always as identity primary key',
     'gone boolean',
-    ...columns.map((_, index) => `c${index} text`),
+    ...columns.map((_, index) => `c${index} pg_catalog.text`),
   ]);
   const list = ['gone', ...columns.map((_, index) => `c${index}`)].join(', ');
   await db.copyIn(`copy ${table} (${list}) from stdin`, changes.changes());
-  const { rows } = await db.row<{ rows: string }>(`select count(*) as rows from ${table}`);
+  const { rows } = await db.row<{ rows: string }>(`select pg_catalog.count(*) as rows from ${table}`);
   return {
     plan: changes.plan,
     rows: Number(rows),
     table,
     numbered: (kind) =>
       `(select ${castFromText(kind === 'gone' ? columns.slice(0, changes.plan.key.length) : columns)}
-        from ${table} where gone = ${kind === 'gone'} and n = any($1::int8[]))`,
+        from ${table} where ${kind === 'gone' ? 'gone' : 'not gone'} and n operator(pg_catalog.=) any ($1::pg_catalog.int8[]))`,
   };
 }
 
@@ -119,10 +120,10 @@ function asArrays(plan: RelationPlan, lines: readonly (readonly Field[])[]): Inc
   const columns = changeColumns(plan);
   const part = (which: readonly Column[], flag: string): Part => {
     const rows = lines.filter(([gone]) => gone === flag);
-    const types = which.map((_, index) => `$${index + 1}::text[]`).join(', ');
+    const arrays = which.map((_, index) => `pg_catalog.unnest($${index + 1}::pg_catalog.text[])`).join(', ');
     const names = which.map((_, index) => `c${index}`).join(', ');
     return {
-      from: `(select ${castFromText(which)} from unnest(${types}) as u(${names}))`,
+      from: `(select ${castFromText(which)} from rows from (${arrays}) as u(${names}))`,
       values: which.map((_, index) => rows.map((row) => row[index + 1] ?? null)),
       empty: rows.length === 0,
     };
@@ -139,7 +140,7 @@ async function createStage(db: Connection, name: string, definitions: readonly s
 
 /** The table's own columns judge lengths and domains: a key whose row is gone has NULL in all others. */
 function columnDefinition({ baseType, collate }: Column, index: number): string {
-  return `c${index} ${baseType}${collate}`;
+  return `c${index} ${qualifyType(baseType)}${collate}`;
 }
 
 function renamed(columns: readonly Column[]): string {
@@ -149,7 +150,7 @@ function renamed(columns: readonly Column[]): string {
 /** Text into the target's types without cutting anything off: the cast has no length, the table's column then judges. */
 function castFromText(columns: readonly Column[]): string {
   return columns
-    .map(({ name, baseType }, index) => `c${index}::${baseType} as ${quoteIdentifier(name)}`)
+    .map(({ name, baseType }, index) => `c${index}::${qualifyType(baseType)} as ${quoteIdentifier(name)}`)
     .join(', ');
 }
 

@@ -12,7 +12,7 @@ import { type ErrorScope, scopeOf } from '../../postgres/error-scope.ts';
 import { naming } from './naming.ts';
 import { rowFormat } from './row-format.ts';
 import { copyIntoTable } from './statements.ts';
-import { type Silence, writeSettings } from './write-settings.ts';
+import { LOOK_SETTINGS, type Silence, writeSettings } from './write-settings.ts';
 
 export class PostgresDestination implements Destination {
   readonly modes: Destination['modes'];
@@ -39,7 +39,11 @@ export class PostgresDestination implements Destination {
   }
 
   async describe(relations: readonly RelationName[]): Promise<ReadonlyMap<string, Table>> {
-    return await this.#transaction(() => describeTables(this.#db, relations));
+    return await this.#db.transaction(
+      'read committed',
+      () => describeTables(this.#db, relations),
+      LOOK_SETTINGS,
+    );
   }
 
   async apply(batch: readonly RelationChanges[], mode: ApplyMode): Promise<Applied> {

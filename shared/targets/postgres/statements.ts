@@ -1,6 +1,7 @@
 /**
  * The SQL by which changes reach a Postgres table. Every statement takes its rows from `incoming`, a `from`-item whose columns have
- * the target's names and types. Pure.
+ * the target's names and types. All names are qualified: the statements run under the search_path of the role, as users' triggers
+ * expect it, and no schema in it may stand in for Postgres's own. Pure.
  */
 import type { Column } from '../../postgres/catalog.ts';
 import {
@@ -34,7 +35,7 @@ export function deleteUnreferred(plan: RelationPlan, incoming: string): string {
         `t.${quoteIdentifier(referenced)} ${equals} c.${quoteIdentifier(referring)}`,
     );
     // A row that refers to itself does not hold itself.
-    const other = isItself(plan, table) ? ['(c.tableoid, c.ctid) <> (t.tableoid, t.ctid)'] : [];
+    const other = isItself(plan, table) ? ['(c.tableoid, c.ctid) operator(pg_catalog.<>) (t.tableoid, t.ctid)'] : [];
     return ` and not exists (select from ${quoteRelation(table)} c where ${[...refers, ...other].join(' and ')})`;
   });
   return `${deleteStatement(plan, incoming)}${unreferred.join('')}`;
@@ -85,7 +86,7 @@ export function replaceStatement(plan: RelationPlan, incoming: string): string {
   return `
     with gone as (${deleteStatement(plan, incoming)} returning 1)
     insert into ${quoteRelation(plan)} (${names(plan.columns)}) overriding system value
-    select ${names(plan.columns, 's')} from (select count(*) from gone) all_gone cross join ${incoming} s`;
+    select ${names(plan.columns, 's')} from (select pg_catalog.count(*) from gone) all_gone cross join ${incoming} s`;
 }
 
 /** As above; rows that were there before are inserted with their own columns' values, new ones with the defaults. */
@@ -97,10 +98,10 @@ function replaceKeepingStatement(plan: RelationPlan, incoming: string): string {
     kept as (
       insert into ${table} (${names([...plan.columns, ...plan.targetOnly])}) overriding system value
       select ${names(plan.columns, 's')}, ${names(plan.targetOnly, 't')}
-      from (select count(*) from gone) all_gone cross join arriving s join gone t on ${sameKey(plan)}
+      from (select pg_catalog.count(*) from gone) all_gone cross join arriving s join gone t on ${sameKey(plan)}
     )
     insert into ${table} (${names(plan.columns)}) overriding system value
-    select ${names(plan.columns, 's')} from (select count(*) from gone) all_gone cross join arriving s
+    select ${names(plan.columns, 's')} from (select pg_catalog.count(*) from gone) all_gone cross join arriving s
     where not exists (select from gone t where ${sameKey(plan)})`;
 }
 
@@ -138,7 +139,7 @@ function sameKey({ key, nullableKey }: RelationPlan): string {
     .map(({ name, targetEquals }) => {
       const column = quoteIdentifier(name);
       return nullableKey
-        ? `array[t.${column}] = array[s.${column}]`
+        ? `array[t.${column}] operator(pg_catalog.=) array[s.${column}]`
         : `t.${column} ${targetEquals} s.${column}`;
     })
     .join(' and ');

@@ -16,8 +16,26 @@ const BATCH_WORK_MEM = '64MB';
  */
 const LOCK_WAIT = '10s';
 
+/**
+ * What users' own code reads: triggers, checks, generated columns, defaults, rules. It sees the role's (the database's, the server's)
+ * setting, as it would in any other session. None of these matters to our statements: their names are qualified, and
+ * Postgres reads the values' text forms under each of them alike.
+ */
+const OF_THE_ROLE: readonly string[] = [
+  'search_path',
+  'datestyle',
+  'intervalstyle',
+  'timezone',
+  'bytea_output',
+  'extra_float_digits',
+];
+
+/** For transactions that only look: under our own settings, with the same patience. */
+export const LOOK_SETTINGS = setLocal('lock_timeout', LOCK_WAIT);
+
 export function writeSettings(silence: Silence): string {
   return [
+    ...OF_THE_ROLE.map((name) => `set local ${name} to default`),
     setLocal('work_mem', BATCH_WORK_MEM),
     setLocal('lock_timeout', LOCK_WAIT),
     // What we write is not captured again.
