@@ -54,7 +54,11 @@ const TARGET_CODE = `
 
 const roleOf = (targetRole: 'writer' | undefined): string => targetRole ?? 'postgres';
 
-async function setForRole(lane: LaneFixture, role: string, settings: Readonly<Record<string, string>>): Promise<void> {
+async function setForRole(
+  lane: LaneFixture,
+  role: string,
+  settings: Readonly<Record<string, string>>,
+): Promise<void> {
   const { name } = await lane.target.row<{ name: string }>('select current_database()::text as name');
   for (const [setting, value] of Object.entries(settings)) {
     const list = setting === 'search_path' ? value : `'${value}'`;
@@ -123,7 +127,9 @@ describe.each([undefined, 'writer'] as const)('with the target role %s', (target
     await lane.run();
     const [held] = await lane.held();
     expect(held).toMatchObject({ table: 'public.item', code: 'BUC-USER-CODE' });
-    expect(held?.detail).toContain('relation "nowhere" does not exist, in function app.inner_step(), called by app.audit()');
+    expect(held?.detail).toContain(
+      'relation "nowhere" does not exist, in function app.inner_step(), called by app.audit()',
+    );
     expect(held?.detail).not.toContain('secret');
 
     await lane.target.script(`create or replace function app.inner_step() returns void language plpgsql as $$
@@ -131,13 +137,20 @@ describe.each([undefined, 'writer'] as const)('with the target role %s', (target
     await lane.runLater();
     expect(await lane.held()).toEqual([]);
     const [parked] = await lane.rejected();
-    expect(parked?.message).toContain('raised by a trigger or rule, in function app.inner_step(), called by app.audit()');
+    expect(parked?.message).toContain(
+      'raised by a trigger or rule, in function app.inner_step(), called by app.audit()',
+    );
     expect(parked?.message).not.toContain('secret');
   });
 
   test('values of every type arrive under the role’s own formats', async () => {
     const lane = await createLaneFixture({ schema: sampleSchema(major), targetRole });
-    await setForRole(lane, roleOf(targetRole), { ...OWN, search_path: 'public', lc_monetary: 'C.UTF-8', xmloption: 'document' });
+    await setForRole(lane, roleOf(targetRole), {
+      ...OWN,
+      search_path: 'public',
+      lc_monetary: 'C.UTF-8',
+      xmloption: 'document',
+    });
     await lane.source.script(insertSamples(major));
     await lane.run();
     await lane.expectEqual(['public.samples']);
@@ -160,18 +173,31 @@ describe.each([undefined, 'writer'] as const)('with the target role %s', (target
     await lane.source.script(`alter role postgres in database ${name} set search_path = ${hostile}`);
     await setForRole(lane, roleOf(targetRole), { search_path: hostile });
     await lane.apply();
-    await lane.source.script(`insert into item select n, 'note', now(), n, 'x', array[gen_random_uuid_or_null()] from generate_series(1, 30) n`.replace('gen_random_uuid_or_null()', 'null::uuid'));
-    await lane.source.script(`insert into part select 'a' || n, n, n from generate_series(1, 30) n; insert into part values (null, 1, 1), ('b', null, 2)`);
+    await lane.source.script(
+      `insert into item select n, 'note', now(), n, 'x', array[gen_random_uuid_or_null()] from generate_series(1, 30) n`.replace(
+        'gen_random_uuid_or_null()',
+        'null::uuid',
+      ),
+    );
+    await lane.source.script(
+      `insert into part select 'a' || n, n, n from generate_series(1, 30) n; insert into part values (null, 1, 1), ('b', null, 2)`,
+    );
     await lane.run();
     await lane.expectEqual();
-    await lane.source.script(`update item set note = 'changed' where id < 20; delete from part where b > 10; update part set b = 99 where a is null`);
+    await lane.source.script(
+      `update item set note = 'changed' where id < 20; delete from part where b > 10; update part set b = 99 where a is null`,
+    );
     await lane.run();
     await lane.expectEqual();
-    await lane.source.script(`insert into item select n, 'many', now(), n, 'x', null from generate_series(1000, 13000) n`);
+    await lane.source.script(
+      `insert into item select n, 'many', now(), n, 'x', null from generate_series(1000, 13000) n`,
+    );
     await lane.run();
     await lane.expectEqual();
     await lane.target.script(`alter table item add check (price <> 5) not valid`);
-    await lane.source.script(`update item set price = 5 where id = 12; update item set price = 6 where id = 13`);
+    await lane.source.script(
+      `update item set price = 5 where id = 12; update item set price = 6 where id = 13`,
+    );
     await lane.run();
     expect(await lane.held()).toEqual([]);
     expect((await lane.rejected()).map(({ key }) => key)).toEqual([['12']]);

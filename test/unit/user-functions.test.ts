@@ -13,7 +13,10 @@ test.each([
   ['PL/Perl function "audit"', []],
   ['SQL function "audit" statement 1', ['"audit"']],
   [`PL/pgSQL function inline_code_block line 1 at RAISE`, []],
-  [`SQL statement "insert into log values ('PL/pgSQL function ${secret}(')"\nPL/pgSQL function f() line 2 at EXECUTE`, ['f']],
+  [
+    `SQL statement "insert into log values ('PL/pgSQL function ${secret}(')"\nPL/pgSQL function f() line 2 at EXECUTE`,
+    ['f'],
+  ],
   [`COPY item, line 1, column note: "PL/pgSQL function ${secret}()"`, []],
   ['PL/pgSQL function f() line 1\nPL/pgSQL function g() line 2\nPL/pgSQL function f() line 1', ['f', 'g']],
   [undefined, []],
@@ -24,7 +27,8 @@ test.each([
 test('an error inside a user’s function is told apart from a missing table of ours, and keeps how far it reaches', () => {
   const where = 'PL/pgSQL function audit() line 3 at SQL statement';
   const of = (code: string, context?: string) =>
-    fromDriverError({ code, message: 'relation "x" does not exist', where: context }, { database: 'reports' }).code;
+    fromDriverError({ code, message: 'relation "x" does not exist', where: context }, { database: 'reports' })
+      .code;
   expect(of('42P01')).toBe('BUC-TABLE-MISSING');
   expect(of('42P01', where)).toBe('BUC-USER-CODE');
   expect(of('42501', where)).toBe('BUC-USER-CODE');

@@ -71,7 +71,8 @@ async function deletePieces({ db, transaction }: Emptying, plan: RelationPlan): 
   if (db.serverVersion < PAGE_RANGES_SINCE) return;
   const { pages } = await transaction(() => db.row<{ pages: number }>(COUNT_PAGES, [plan.target.oid]));
   for (let page = 0; page + PIECE_PAGES < pages; page += PIECE_PAGES) {
-    const range = `ctid >= '(${page},0)' and ctid < '(${page + PIECE_PAGES},0)'`;
+    const [from, to] = [page, page + PIECE_PAGES].map((at) => `'(${at},0)'::pg_catalog.tid`);
+    const range = `ctid operator(pg_catalog.>=) ${from} and ctid operator(pg_catalog.<) ${to}`;
     try {
       await transaction(() => db.run(`delete from ${ownRows(plan)} where ${range}`));
     } catch (error) {

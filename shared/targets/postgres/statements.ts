@@ -35,7 +35,9 @@ export function deleteUnreferred(plan: RelationPlan, incoming: string): string {
         `t.${quoteIdentifier(referenced)} ${equals} c.${quoteIdentifier(referring)}`,
     );
     // A row that refers to itself does not hold itself.
-    const other = isItself(plan, table) ? ['(c.tableoid, c.ctid) operator(pg_catalog.<>) (t.tableoid, t.ctid)'] : [];
+    const other = isItself(plan, table)
+      ? ['(c.tableoid, c.ctid) operator(pg_catalog.<>) (t.tableoid, t.ctid)']
+      : [];
     return ` and not exists (select from ${quoteRelation(table)} c where ${[...refers, ...other].join(' and ')})`;
   });
   return `${deleteStatement(plan, incoming)}${unreferred.join('')}`;
