@@ -172,7 +172,7 @@ describe.each(MODES)('with the target role %s', (targetRole) => {
       ],
       ['2', expect.stringMatching(/^check constraint violated \(.*constraint shape\), SQLSTATE 23514$/)],
       ['3', expect.stringMatching(/^NULL in a NOT NULL column \(.*column kind\), SQLSTATE 23502$/)],
-      ['4', 'raised by a trigger or rule, SQLSTATE P0001'],
+      ['4', 'raised by a trigger or rule, in function refuse(), SQLSTATE P0001'],
     ]);
     const control = await lane.source.rows<{ table: string }>(
       `select format('%I.%I', schemaname, tablename) as table from pg_tables where schemaname = 'bucardo'`,
