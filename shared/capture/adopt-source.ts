@@ -31,7 +31,9 @@ insert into bucardo.truncation (schema_name, table_name, txid, txntime, reason)
     `update bucardo.relation r set table_oid = (
   select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where (n.nspname, c.relname) = (r.schema_name, r.table_name) and c.relkind in ('r', 'p'))`,
-    `update bucardo.progress set mark = null, updated_at = clock_timestamp(),
+    `update bucardo.relation set purged_txid = null`,
+    `delete from bucardo.last_copy`,
+    `update bucardo.progress set mark = null, writes = null, timeline = null, updated_at = clock_timestamp(),
   system_identifier = (select system_identifier from pg_control_system())`,
     `update bucardo.held_relation set mark = null`,
     `delete from bucardo.purge_mark`,

@@ -37,6 +37,7 @@ export const CONTROL_TABLES: readonly string[] = [
   'truncation',
   'copy_needed',
   'copy_skipped',
+  'last_copy',
   'rejected_row',
   'purge_mark',
   'capture_state',
@@ -58,6 +59,9 @@ const CLOCK_FLOOR = `timestamptz 'epoch' + coalesce(pg_sequence_last_value('buca
  * - `clock` holds the hybrid clock's floor in microseconds since 1970; `tick()` is rule 3 of convergence.
  * - `wake` is the armed flag: 1 armed, 0 disarmed. Sequences are read and set outside of transactions.
  * - `progress.mark` is NULL when everything is pending. `progress` is changed by compare-and-set on `mark::text`.
+ * - `progress.run` is the number of the lane's latest run, recorded before it reads; `writes` the last transaction that the lane's row at the
+ *   destination counted, NULL if that has no row; `timeline` the source's when they were compared. `last_copy.write` is the transaction by
+ *   which a copy wrote a table last, `relation.purged_txid` the greatest of the deltas that were deleted.
  * - `lane_status.paused_at` and `dead_letter_at` came with version 2, and so are added to what version 1 made.
  * - `lane_status.asked_at`: somebody waits for a run that begins after it; holds are tried again, and idle runs leave a trace.
  *   `looked_at`: when the recorded run last looked at the source. `error_run_at`: when the run that failed began. All by the
@@ -105,7 +109,8 @@ create table if not exists bucardo.relation (
 
 alter table bucardo.relation
   add column if not exists table_oid oid,
-  add column if not exists key_types text[];
+  add column if not exists key_types text[],
+  add column if not exists purged_txid bigint;
 
 -- Installed by an earlier version: the table that has our triggers is the one that was captured.
 update bucardo.relation r set table_oid = c.oid
@@ -133,6 +138,11 @@ create table if not exists bucardo.progress (
   updated_at timestamptz not null default clock_timestamp(),
   primary key (sync, destination)
 );
+
+alter table bucardo.progress
+  add column if not exists run bigint not null default 0,
+  add column if not exists writes bigint,
+  add column if not exists timeline bigint;
 
 create table if not exists bucardo.held_relation (
   sync text not null,
@@ -241,6 +251,16 @@ create table if not exists bucardo.copy_skipped (
   schema_name text not null,
   table_name text not null,
   skipped_at timestamptz not null default clock_timestamp(),
+  primary key (sync, destination, schema_name, table_name),
+  foreign key (sync, destination) references bucardo.progress on delete cascade
+);
+
+create table if not exists bucardo.last_copy (
+  sync text not null,
+  destination text not null,
+  schema_name text not null,
+  table_name text not null,
+  write bigint not null,
   primary key (sync, destination, schema_name, table_name),
   foreign key (sync, destination) references bucardo.progress on delete cascade
 );

@@ -3,7 +3,7 @@ import { quoteLiteral, type RelationName } from '../postgres/identifiers.ts';
 import { quoteCaptureFunction, quoteDelta } from './capture-sql.ts';
 
 /** Rows about a relation that the registry's foreign keys do not reach. */
-const LANE_TABLES = ['held_relation', 'copy', 'copy_needed', 'copy_skipped', 'rejected_row'];
+const LANE_TABLES = ['held_relation', 'copy', 'copy_needed', 'copy_skipped', 'last_copy', 'rejected_row'];
 
 /**
  * Dropping the function drops the triggers with it. Locks the relation (ACCESS EXCLUSIVE) before the delta table, as writers do,

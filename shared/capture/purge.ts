@@ -15,6 +15,7 @@ import { formatSnapshot, intersect, parseSnapshot, type Snapshot } from '../post
 import { errorFields, type Log } from '../telemetry/log.ts';
 import { quoteDelta } from './capture-sql.ts';
 import { tryCaptureLock } from './capture-lock.ts';
+import { notePurged } from './note-purged.ts';
 import { PURGING } from './delta-guard.ts';
 import { asNotApplied } from './not-applied.ts';
 import { AT_HOME, markIsFromHere } from './source-identity.ts';
@@ -187,7 +188,9 @@ async function beginWalk(db: Connection, row: PurgeRow): Promise<Walk | undefine
     await finish(db, row);
     return undefined;
   }
-  return { row, covered: parseSnapshot(row.ripe), page: Number(row.nextPage), deleted: 0 };
+  const covered = parseSnapshot(row.ripe);
+  await notePurged(db, row, covered);
+  return { row, covered, page: Number(row.nextPage), deleted: 0 };
 }
 
 /** One chunk, and the place where the next begins, in one transaction. */

@@ -3,6 +3,44 @@
  * only: a dump that was restored, a copy made from a template and an upgraded cluster have the same tables, but are other places.
  * A renamed database keeps its oid and is the same place.
  */
+import { asBucardoError } from '../errors/bucardo-error.ts';
+import type { Connection } from '../postgres/connection.ts';
+
+export interface SourceIdentity {
+  /** Cluster and database: `7391872912345/16384`. */
+  readonly place: string;
+  /**
+   * Raised when a standby is promoted or a server is restored to a point in time. Undefined where it cannot be read, as on some
+   * managed services.
+   */
+  readonly timeline: number | undefined;
+}
+
+const identities = new WeakMap<Connection, SourceIdentity>();
+
+/** Asked once per session: a server that changes any of it ends its sessions. Not within a transaction, which a refusal would end. */
+export async function readIdentity(db: Connection): Promise<SourceIdentity> {
+  const known = identities.get(db);
+  if (known !== undefined) return known;
+  const { place } = await db.row<{ place: string }>(
+    `select format('%s/%s', (pg_control_system()).system_identifier, ${DATABASE_OID}) as place`,
+  );
+  const identity = { place, timeline: await readTimeline(db) };
+  identities.set(db, identity);
+  return identity;
+}
+
+async function readTimeline(db: Connection): Promise<number | undefined> {
+  try {
+    const { timeline } = await db.row<{ timeline: string }>(
+      `select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline`,
+    );
+    return Number.parseInt(timeline, 16);
+  } catch (error) {
+    if (asBucardoError(error).code === 'BUC-DB-UNREACHABLE') throw error;
+    return undefined;
+  }
+}
 
 /** One value: the oid of the database that the session is in. */
 export const DATABASE_OID = `(select d.oid from pg_database d where d.datname = current_database())`;

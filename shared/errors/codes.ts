@@ -204,6 +204,13 @@ export const errorCodes = describe({
     meaning: 'One run at a time holds the lane’s lock at the destination. The kick goes back to the queue.',
     remedy: 'None. If it lasts, look for the session that holds the advisory lock at the destination.',
   },
+  'BUC-LANE-OVERTAKEN': {
+    title: 'Another run of this lane has begun since',
+    retry: 'now',
+    meaning:
+      'A run raises its number at the target, and records it at the source, before it reads. This one found a greater number, or none of its own: it was frozen or cut off, or the source failed over under it. It wrote nothing more. The next run goes on from what is recorded.',
+    remedy: 'None.',
+  },
   'BUC-LANE-POOLED': {
     title: 'A database is reached through a transaction pooler',
     retry: 'later',

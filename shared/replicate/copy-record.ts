@@ -63,18 +63,36 @@ export async function openChunk(
   return opened?.version;
 }
 
-/** The open chunk is at the target. */
+/**
+ * $1 to $4 the relation, $5 the destination's count once a copy has written the table, NULL if it keeps none or nothing was
+ * written. Recorded with the chunk: a chunk that counts as done and is not at the destination any more would be missed.
+ */
+const COPIED = `
+  counted as (
+    update bucardo.progress set writes = $5::bigint where (sync, destination) = ($1, $2) and writes < $5::bigint
+  ),
+  copied as (
+    insert into bucardo.last_copy as l (sync, destination, schema_name, table_name, write)
+    select $1, $2, $3, $4, $5::bigint where $5::bigint is not null
+    on conflict (sync, destination, schema_name, table_name) do update set write = greatest(l.write, excluded.write)
+  )`;
+
+/** The open chunk is at the target. @param writes what the destination has counted */
 export async function closeChunk(
   source: Connection,
   lane: Lane,
   relation: RelationName,
   version: CopyVersion,
   rows: number,
+  writes: bigint | undefined,
 ): Promise<void> {
   await source.run(
-    `update bucardo.copy set done_to = chunk_to, chunk_open = false, rows_copied = rows_copied + $6, updated_at = clock_timestamp()
-     where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and xmin::text = $5`,
-    [...relationOf(lane, relation), version, rows],
+    `with closed as (
+       update bucardo.copy set done_to = chunk_to, chunk_open = false, rows_copied = rows_copied + $7, updated_at = clock_timestamp()
+       where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and xmin::text = $6
+     ), ${COPIED}
+     select`,
+    [...relationOf(lane, relation), textOf(writes), version, rows],
   );
 }
 
@@ -83,20 +101,25 @@ export async function closeChunk(
  * others are tried once more.
  *
  * @param skipped nothing was copied, since the target had rows: that is kept in mind until the table is copied
+ * @param writes what the destination has counted once the copy had written the table; left out if nothing was written
  */
 export async function endCopy(
   source: Connection,
   lane: Lane,
   relation: RelationName,
   version: CopyVersion,
-  skipped = false,
+  { writes, skipped = false }: { readonly writes?: bigint | undefined; readonly skipped?: boolean },
 ): Promise<void> {
   await source.transaction('read committed', async () => {
-    const ended = await source.run(
-      `delete from bucardo.copy where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and xmin::text = $5`,
-      [...relationOf(lane, relation), version],
+    const ended = await source.rows(
+      `with ended as (
+         delete from bucardo.copy where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and xmin::text = $6
+         returning sync
+       ), ${COPIED}
+       select from ended`,
+      [...relationOf(lane, relation), textOf(writes), version],
     );
-    if (ended === 0) return;
+    if (ended.length === 0) return;
     if (skipped) {
       await source.run(
         `insert into bucardo.copy_skipped (sync, destination, schema_name, table_name) values ($1, $2, $3, $4)
@@ -148,4 +171,8 @@ export async function holdCopy(
 
 function relationOf({ sync, destination }: Lane, { schema, table }: RelationName): readonly string[] {
   return [sync, destination, schema, table];
+}
+
+function textOf(writes: bigint | undefined): string | null {
+  return writes === undefined ? null : String(writes);
 }

@@ -55,6 +55,10 @@ export interface LaneState {
   readonly mark: Snapshot;
   /** The mark's text as stored, for compare-and-set; null when everything is pending. */
   readonly storedMark: string | null;
+  /** The number of the latest run that the source has recorded. */
+  readonly run: bigint;
+  /** The last of the destination's transactions that is recorded; undefined if the destination keeps no count. */
+  readonly writes: bigint | undefined;
   /** The source was restored into another database or cluster since the mark was made. */
   readonly otherPlace: boolean;
   /** Somebody wants the lane to wait. */
@@ -70,6 +74,8 @@ interface StateRow {
   readonly end_mark: string;
   readonly looked_at: string;
   readonly mark: string | null;
+  readonly run: string;
+  readonly writes: string | null;
   readonly registered: boolean;
   readonly other_place: boolean;
   readonly paused: boolean;
@@ -102,7 +108,7 @@ interface CopyRow {
 const READ_STATE = `
   select txid_current_snapshot()::text as end_mark,
     transaction_timestamp() as looked_at,
-    p.mark::text as mark,
+    p.mark::text as mark, p.run::text as run, p.writes::text as writes,
     p.sync is not null as registered,
     coalesce(not ${markIsFromHere('p')}, false) as other_place,
     coalesce(l.paused_at is not null, false) as paused,
@@ -150,6 +156,8 @@ export async function readLaneState(source: Connection, lane: Lane): Promise<Lan
     lookedAt: row.looked_at,
     mark: row.mark === null ? NOTHING : parseSnapshot(row.mark),
     storedMark: row.mark,
+    run: BigInt(row.run),
+    writes: row.writes === null ? undefined : BigInt(row.writes),
     otherPlace: row.other_place,
     paused: row.paused,
     history: {

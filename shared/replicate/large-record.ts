@@ -101,7 +101,10 @@ export async function recordPlace(
   return recorded > 0;
 }
 
-export async function endLarge(source: Connection, { sync, destination }: Lane): Promise<void> {
+export async function endLarge(
+  source: Connection,
+  { sync, destination }: Pick<Lane, 'sync' | 'destination'>,
+): Promise<void> {
   await source.run(`delete from bucardo.large_transaction where (sync, destination) = ($1, $2)`, [
     sync,
     destination,

@@ -42,6 +42,10 @@ export type RelationOutcome =
 export interface BatchRecord {
   /** @see LaneState.lookedAt */
   readonly lookedAt: string;
+  /** The run's number. */
+  readonly run: bigint;
+  /** What the destination has counted; undefined if it keeps no count. */
+  readonly writes: bigint | undefined;
   readonly storedMark: string | null;
   readonly mark: Snapshot;
   /** Where the lane stood before the batch. */
@@ -57,7 +61,7 @@ export interface BatchRecord {
   readonly noted: boolean;
 }
 
-/** Returns whether it was recorded: false if the mark was not what the batch began with. */
+/** Returns whether it was recorded: false if the mark was not what the batch began with, or another run has begun. */
 export async function recordBatch(source: Connection, lane: Lane, record: BatchRecord): Promise<boolean> {
   const { sync, destination } = lane;
   return await source.transaction('read committed', async () => {
@@ -83,11 +87,14 @@ export async function recordBatch(source: Connection, lane: Lane, record: BatchR
 async function advanceMark(
   source: Connection,
   lane: Lane,
-  { storedMark, mark, part }: BatchRecord,
+  { storedMark, mark, part, run, writes }: BatchRecord,
 ): Promise<boolean> {
-  if (part !== undefined) return await recordPlace(source, lane, part.large, part.part);
-  const values = [lane.sync, lane.destination, storedMark, formatSnapshot(mark)];
-  return (await source.run(ADVANCE, values)) > 0;
+  // The mark stays as it is stored during a delivery in parts.
+  const next = part === undefined ? formatSnapshot(mark) : storedMark;
+  const values = [lane.sync, lane.destination, storedMark, next, String(run), textOf(writes)];
+  const advanced = await source.run(ADVANCE, values);
+  if (advanced === 0 || part === undefined) return advanced > 0;
+  return await recordPlace(source, lane, part.large, part.part);
 }
 
 /** Where the batch of a relation lay. */
@@ -96,10 +103,30 @@ function rangeOf({ outcomes, from, cut }: BatchRecord, relation: string): Omit<D
   return own?.kind === 'applied' ? { mark: own.from, cut, part: own.part } : { mark: from, cut };
 }
 
-/** $1 sync, $2 destination, $3 the mark as it was read, $4 the new one. Locks the lane's row until commit. */
+/**
+ * $1 sync, $2 destination, $3 the mark as it was read, $4 the new one, $5 run, $6 the destination's count. Locks the lane's
+ * row until commit. A mark that was put back meanwhile may be equal to $3: hence the run.
+ */
 const ADVANCE = `
-  update bucardo.progress set mark = $4::txid_snapshot, updated_at = clock_timestamp()
-  where sync = $1 and destination = $2 and mark::text is not distinct from $3`;
+  update bucardo.progress set mark = $4::txid_snapshot, writes = greatest(writes, $6::bigint), updated_at = clock_timestamp()
+  where sync = $1 and destination = $2 and mark::text is not distinct from $3 and run = $5::bigint`;
+
+/** What the destination has counted and no other record says. A count that is recorded already stays. */
+export async function recordWrites(
+  source: Connection,
+  lane: Lane,
+  writes: bigint | undefined,
+): Promise<void> {
+  if (writes === undefined) return;
+  await source.run(
+    `update bucardo.progress set writes = $3::bigint where (sync, destination) = ($1, $2) and writes < $3::bigint`,
+    [lane.sync, lane.destination, textOf(writes)],
+  );
+}
+
+function textOf(writes: bigint | undefined): string | null {
+  return writes === undefined ? null : String(writes);
+}
 
 const HOLD = `
   insert into bucardo.held_relation

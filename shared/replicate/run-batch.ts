@@ -19,7 +19,7 @@ import { type LaneState, readLaneState, type RelationState } from './lane-state.
 import { beginLarge, endLarge, isInPlace } from './large-record.ts';
 import { type LargeTransaction, nextPart, type Part, partCondition, stepsOf } from './large-transaction.ts';
 import type { Pace } from './pace.ts';
-import { recordBatch, type RelationOutcome } from './record-batch.ts';
+import { recordBatch, recordWrites, type RelationOutcome } from './record-batch.ts';
 import { planRelation, type RelationPlan } from './relation-plan.ts';
 import { isFewOf } from './share-of-table.ts';
 import { readPending } from './source-reader.ts';
@@ -28,6 +28,8 @@ import { parentsFirst } from './table-order.ts';
 export interface BatchSettings {
   readonly lane: Lane;
   readonly destination: Destination;
+  /** The run's number. */
+  readonly run: bigint;
   /** The run's measure: how large the batch may be. */
   readonly pace: Pace;
   readonly mode: ApplyMode;
@@ -48,6 +50,8 @@ export type BatchOutcome =
     }
   /** Somebody wants the lane to wait: nothing was looked for. */
   | { readonly kind: 'paused' }
+  /** The source does not have what this run has recorded there: another run has begun, or another server answers. */
+  | { readonly kind: 'other run' }
   /** The source is a restored copy; its control tables must be adopted first. */
   | { readonly kind: 'other place' }
   /** Copies were asked for. Whether the tables are copied has to be decided first: only then their deltas may be passed over. */
@@ -75,13 +79,17 @@ const LARGE_BATCH = `
   set local max_parallel_workers_per_gather = 0`;
 
 export async function runBatch(source: Connection, settings: BatchSettings): Promise<BatchOutcome> {
-  const { lane, destination, pace, mode, failed } = settings;
+  const { lane, destination, run, pace, mode, failed } = settings;
   const startedAtMs = performance.now();
   await source.script('begin isolation level repeatable read read only');
   const state = await readLaneState(source, lane);
   if (state.otherPlace) {
     await source.script('rollback');
     return { kind: 'other place' };
+  }
+  if (state.run !== run || (destination.written !== undefined && state.writes !== destination.written)) {
+    await source.script('rollback');
+    return { kind: 'other run' };
   }
   if (state.paused) {
     await source.script('rollback');
@@ -118,6 +126,15 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
   const planned = scope.kind === 'part' ? (chosen?.planned ?? []) : shared;
   const deltas = planned.reduce((sum, { share }) => sum + share.deltas, 0);
 
+  const from = state.mark;
+  const end = scope.kind === 'part' ? scope.large.end : state.end;
+  const mark = chosen === undefined ? advance(from, end, cut) : from;
+  const outcomes = outcomesOf(state, scope.attempted, { cut, end, mark }, problems);
+  const receipt = {
+    // Exactly what is stored, if the mark stays.
+    mark: chosen === undefined ? formatSnapshot(mark) : state.storedMark,
+    held: heldThen(state, chosen === undefined ? outcomes : []),
+  };
   let applied: Applied = { rows: 0, refused: [] };
   if (planned.length > 0) {
     await preparePlanner(source, planned);
@@ -125,6 +142,7 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
       destination.apply(
         planned.map(({ plan, share }) => readPending(source, { plan, ...share, cut }, ahead)),
         mode,
+        receipt,
       );
     const readsAhead = mode === destination.modes[0] && destination.readsRowsAhead && hasMany(planned);
     try {
@@ -137,10 +155,6 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
   }
   await source.script('commit');
 
-  const from = state.mark;
-  const end = scope.kind === 'part' ? scope.large.end : state.end;
-  const mark = chosen === undefined ? advance(from, end, cut) : from;
-  const outcomes = outcomesOf(state, scope.attempted, { cut, end, mark }, problems);
   const applies = outcomes.every(({ kind }) => kind === 'applied');
   if (scope.kind === 'transactions' && scope.deltas === 0 && applies) return { kind: 'idle', state };
 
@@ -153,6 +167,8 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
     cut,
     refused,
     noted: pace.isNoted(state.history),
+    run,
+    writes: destination.written,
   };
   const recorded = await recordBatch(source, lane, {
     ...record,
@@ -161,7 +177,10 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
       ? { part: { large: scope.large, part: chosen.part }, endsLarge: false }
       : { endsLarge: scope.kind === 'part' }),
   });
-  if (!recorded) return { kind: 'overtaken' };
+  if (!recorded) {
+    await recordWrites(source, lane, destination.written);
+    return { kind: 'overtaken' };
+  }
   pace.ended(deltas, (performance.now() - startedAtMs) / 1000, state.history);
   return {
     kind: 'done',
@@ -212,6 +231,22 @@ function outcomesOfPart(
       return { kind: 'applied', relation, from: mark, part: part?.condition };
     }),
   ];
+}
+
+/** Marks of the relations that are behind the lane once the batch is recorded. */
+function heldThen(state: LaneState, outcomes: readonly RelationOutcome[]): Readonly<Record<string, string>> {
+  const marks = new Map(
+    state.relations.flatMap((relation) =>
+      relation.hold === undefined ? [] : [[displayRelation(relation), relation.hold.mark] as const],
+    ),
+  );
+  for (const outcome of outcomes) {
+    if (outcome.kind === 'level') marks.delete(displayRelation(outcome.relation));
+    if (outcome.kind === 'held' || outcome.kind === 'behind') {
+      marks.set(displayRelation(outcome.relation), outcome.mark);
+    }
+  }
+  return Object.fromEntries([...marks].map(([name, mark]) => [name, formatSnapshot(mark)]));
 }
 
 interface Planned {

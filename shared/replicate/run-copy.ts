@@ -22,6 +22,7 @@ import { beginCopy, closeChunk, type CopyVersion, endCopy, holdCopy, openChunk }
 import { type Boundary, keyAfter, keyOrder } from './key-range.ts';
 import type { CopyState, LaneState, OpenChunk, RelationState } from './lane-state.ts';
 import { park } from './park.ts';
+import { recordWrites } from './record-batch.ts';
 import { planRelation, type RelationPlan } from './relation-plan.ts';
 import { orderedKey, readRange, sourceTable } from './source-reader.ts';
 import { parentsFirst } from './table-order.ts';
@@ -124,12 +125,15 @@ async function prepareTables(
     if (await destination.isEmpty(candidate.plan)) ready.push(candidate);
     else if (candidate.copy.policy === 'always') full.push(candidate);
     else {
-      await endCopy(source, lane, candidate.plan, candidate.copy.version, true);
+      await endCopy(source, lane, candidate.plan, candidate.copy.version, { skipped: true });
       skipped.push(displayRelation(candidate.plan));
     }
   }
   // All in one transaction: tables that refer to each other can only be emptied together.
-  if (full.length > 0) await destination.empty(full.map(({ plan }) => plan));
+  if (full.length > 0) {
+    await destination.empty(full.map(({ plan }) => plan));
+    await recordWrites(source, lane, destination.written);
+  }
   for (const { plan, copy } of [...ready, ...full]) {
     await beginCopy(source, lane, plan, copy.version, plan.source.estimatedRows);
   }
@@ -175,8 +179,8 @@ async function copyChunk(
       park(source, applied.refused, { lane, deltasOf: () => ({ mark, cut: undefined }), mayPass: true }),
     );
   }
-  if (upTo === undefined) await endCopy(source, lane, plan, version);
-  else await closeChunk(source, lane, plan, version, applied.rows);
+  if (upTo === undefined) await endCopy(source, lane, plan, version, { writes: destination.written });
+  else await closeChunk(source, lane, plan, version, applied.rows, destination.written);
   return { kind: 'advanced', rows: applied.rows, refused: applied.refused.length };
 }
 

@@ -6,15 +6,18 @@
 import type { Lane, Sync } from '../config/types.ts';
 import { findSync } from '../config/lanes.ts';
 import { adoptSource } from '../capture/adopt-source.ts';
+import { readIdentity } from '../capture/source-identity.ts';
 import { asBucardoError, BucardoError } from '../errors/bucardo-error.ts';
 import type { Connection, ConnectOptions } from '../postgres/connection.ts';
 import { errorFields, type LogFields } from '../telemetry/log.ts';
 import { withPostgresDestination } from '../targets/postgres/open-destination.ts';
 import type { ApplyMode, Destination } from '../targets/target.ts';
+import { type BegunRun, beginRun } from './begin-run.ts';
 import { holdCopy } from './copy-record.ts';
 import type { LaneRunContext, LaneRunOutcome } from './lane-run.ts';
 import type { LaneState } from './lane-state.ts';
 import type { LargeTransaction } from './large-transaction.ts';
+import { recordWrites } from './record-batch.ts';
 import { recordFailure, recordRun, type RunBegan } from './lane-status.ts';
 import { Pace, writeNote } from './pace.ts';
 import { type BatchSettings, runBatch } from './run-batch.ts';
@@ -31,7 +34,7 @@ export async function runLane(lane: Lane, context: LaneRunContext): Promise<Lane
   } catch (error) {
     const known = asBucardoError(error).with({ sync: lane.sync });
     // A lane that is busy is well; its other run says how it went.
-    if (known.code === 'BUC-LANE-BUSY') throw known;
+    if (known.code === 'BUC-LANE-BUSY' || known.code === 'BUC-LANE-OVERTAKEN') throw known;
     await run
       .withSource((source) => recordFailure(source, lane, known, run.began))
       .catch(() => {
@@ -93,11 +96,12 @@ class LaneRun {
 
   /** How the run came to its end. */
   async #untilDone(destination: Destination): Promise<'done' | 'time is up' | 'paused'> {
+    const run = await this.#begin(destination);
     for (;;) {
-      const batch = await this.#batch(destination);
+      const batch = await this.#batch(destination, run);
       if (batch === 'paused' || batch === 'time is up') return batch;
       if (this.#timeIsUp()) return 'time is up';
-      const copied = await this.#copyStep(destination, batch.state);
+      const copied = await this.#copyStep(destination, run, batch.state);
       if (!batch.more && !copied) return 'done';
       if (this.#batches > 0 && Date.now() - this.#recordedAtMs > RECORD_EVERY_MS) await this.#record();
       if (this.#timeIsUp()) return 'time is up';
@@ -107,6 +111,7 @@ class LaneRun {
   /** Applies one batch, in as many attempts as it takes. */
   async #batch(
     destination: Destination,
+    run: BegunRun,
   ): Promise<{ readonly state: LaneState; readonly more: boolean } | 'paused' | 'time is up'> {
     let mode: ApplyMode = destination.modes[0];
     let failed: ReadonlyMap<string, BucardoError> = new Map();
@@ -114,16 +119,16 @@ class LaneRun {
       const settings = {
         lane: this.#lane,
         destination,
+        run: run.number,
         pace: this.#pace,
         mode,
         withAhead: this.#withAhead,
         failed,
       };
-      const outcome = await this.withSource(async (source) => {
+      const outcome = await this.#withSameSource(run, async (source) => {
         const result = await runBatch(source, settings);
         // What was not read to its end has left the connection in the middle of a stream.
         if (result.kind === 'again') await source.abort();
-        if (result.kind === 'other place') await this.#adopt(source);
         return result;
       });
       switch (outcome.kind) {
@@ -145,7 +150,8 @@ class LaneRun {
           ({ mode, failed } = outcome);
           break;
         case 'other place':
-          break;
+        case 'other run':
+          throw this.#overtaken();
         case 'no time':
           return 'time is up';
         case 'large begun':
@@ -158,6 +164,35 @@ class LaneRun {
     }
   }
 
+  /** Takes a number on both sides. A source that was moved is adopted first. */
+  async #begin(destination: Destination): Promise<BegunRun> {
+    for (;;) {
+      const begun = await this.withSource(async (source) => {
+        const run = await beginRun(source, destination, this.#lane, this.#context.log);
+        if (run === undefined) await this.#adopt(source);
+        return run;
+      });
+      if (begun !== undefined) return begun;
+    }
+  }
+
+  /** A source that fails over under a run may have lost what the run has delivered; the next run's beginning finds out. */
+  async #withSameSource<Result>(
+    run: BegunRun,
+    body: (source: Connection) => Promise<Result>,
+  ): Promise<Result> {
+    return await this.withSource(async (source) => {
+      const { place, timeline } = await readIdentity(source);
+      if (place !== run.identity.place || timeline !== run.identity.timeline) throw this.#overtaken();
+      return await body(source);
+    });
+  }
+
+  #overtaken(): BucardoError {
+    const { sync, source } = this.#lane;
+    return new BucardoError('BUC-LANE-OVERTAKEN', { sync, database: source });
+  }
+
   /** One run does so once: the source is at home then, or it will not be so by being adopted again and again. */
   async #adopt(source: Connection): Promise<void> {
     if (this.#adopted) throw new BucardoError('BUC-SOURCE-UNSTEADY', { database: source.database });
@@ -167,11 +202,11 @@ class LaneRun {
   }
 
   /** Returns whether a copy made progress. */
-  async #copyStep(destination: Destination, state: LaneState): Promise<boolean> {
+  async #copyStep(destination: Destination, run: BegunRun, state: LaneState): Promise<boolean> {
     let attempt: CopyAttempt = { mode: 'fill', opened: undefined };
     for (;;) {
       const settings = { lane: this.#lane, destination, state, attempt };
-      const outcome = await this.withSource(async (source) => {
+      const outcome = await this.#withSameSource(run, async (source) => {
         const result = await runCopyStep(source, settings);
         if (result.kind === 'again' || result.kind === 'refused') await source.abort();
         return result;
@@ -185,6 +220,7 @@ class LaneRun {
             this.#context.log('warn', 'lane.copy.skipped', { ...this.#names(), relation });
           return true;
         case 'again':
+          await this.#recordWrites(destination);
           ({ attempt } = outcome);
           this.#log('lane.copy.again', outcome.error, attempt.mode);
           break;
@@ -194,6 +230,7 @@ class LaneRun {
         case 'refused': {
           const { relation, error } = outcome;
           this.#log('lane.copy.held', error, attempt.mode);
+          await this.#recordWrites(destination);
           const tried = { attempts: (relation.hold?.attempts ?? 0) + 1, lookedAt: state.lookedAt };
           await this.withSource((source) => holdCopy(source, this.#lane, relation, error, tried));
           return true;
@@ -205,6 +242,11 @@ class LaneRun {
   #looked({ lookedAt }: LaneState): void {
     this.#firstLook ??= lookedAt;
     this.#lastLook = lookedAt;
+  }
+
+  /** A step that failed may have written all the same: a table is emptied in pieces. */
+  async #recordWrites({ written }: Destination): Promise<void> {
+    await this.withSource((source) => recordWrites(source, this.#lane, written));
   }
 
   #count({ rows }: { readonly rows: number }): void {

@@ -46,8 +46,43 @@ export interface Applied {
  */
 export type ApplyMode = 'deletes first' | 'upserts first' | 'carefully';
 
+/** What a destination has of a lane, recorded there in the transaction that writes the rows. */
+export interface Receipt {
+  /** The lane's mark once the transaction is committed: text of a snapshot, null if everything is pending. */
+  readonly mark: string | null;
+  /** Marks of the relations that are held then, by display name. */
+  readonly held: Readonly<Record<string, string>>;
+}
+
+/** The lane's row at its destination, as a run finds it. */
+export interface LaneRow extends Receipt {
+  /** The number that the run has now. */
+  readonly run: bigint;
+  /** How many transactions have written rows, ever. */
+  readonly writes: bigint;
+  /** The run that wrote last. */
+  readonly writeRun: bigint;
+}
+
 /** One lane's session at its destination; the lane's lock is held as long as the session is open. */
 export interface Destination {
+  /**
+   * Begins a run: raises the number in the lane's row and commits that. From then on a transaction of an earlier run is refused, and
+   * each of this run's is counted in the row.
+   * @param source names the source's database
+   * @returns the row; `absent` without the table, `forbidden` if the role may not use it: the lane's lock must do then
+   */
+  raise(source: string): Promise<LaneRow | 'absent' | 'forbidden'>;
+
+  /** Takes a number that is greater still. */
+  raiseTo(run: bigint): Promise<void>;
+
+  /** The number of the last transaction that was committed; undefined without a row. */
+  readonly written: bigint | undefined;
+
+  /** Records a receipt without writing rows. */
+  stamp(receipt: Receipt): Promise<void>;
+
   /** Large batches are written faster here if rows can be read ahead of the keys' end. */
   readonly readsRowsAhead: boolean;
 
@@ -66,9 +101,10 @@ export interface Destination {
   /**
    * Applies all changes in one transaction and commits it. Keys without a row are deletes, rows are upserts. Applying the
    * same changes again changes nothing.
-   * @throws errors of one relation carry its name (`concern.relation`); nothing of the batch is then applied
+   * @param receipt what the destination has then; as before if left out
+   * @throws BUC-LANE-OVERTAKEN, as do `fill` and `empty`, if another run has begun; errors of one relation carry its name (`concern.relation`); nothing of the batch is then applied
    */
-  apply(batch: readonly RelationChanges[], mode: ApplyMode): Promise<Applied>;
+  apply(batch: readonly RelationChanges[], mode: ApplyMode, receipt?: Receipt): Promise<Applied>;
 
   /** Adds rows to a range of keys that is empty at the target, in one transaction. Returns how many. */
   fill(changes: RelationChanges): Promise<number>;

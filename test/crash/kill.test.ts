@@ -83,7 +83,10 @@ test(
       /reports copy done/,
       /reports query savepoint rows/,
       /reports query commit/,
-      /east prepared update bucardo.progress/,
+      /reports prepared insert into bucardo.lane/,
+      /reports prepared update bucardo.lane set writes/,
+      /east prepared with before as \( select p.run/,
+      /east prepared update bucardo.progress set mark/,
       /east prepared insert into bucardo.rejected_row/,
       /east query commit/,
       /reports query select pg_catalog.pg_advisory_unlock/,
@@ -100,8 +103,8 @@ test('a run that is killed anywhere during a copy loses nothing', { timeout: 280
     /east prepared update bucardo.copy set chunk_open = true.* #2/,
     /reports query copy "public"."big"/,
     /reports query commit/,
-    /east prepared update bucardo.copy set done_to/,
-    /east prepared delete from bucardo.copy/,
+    /east prepared with closed as \( update bucardo.copy set done_to/,
+    /east prepared with ended as \( delete from bucardo.copy/,
   ]);
 });
 

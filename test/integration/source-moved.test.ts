@@ -138,7 +138,7 @@ test('a source in another place with a table and a delta table missing is taken 
   expect(steps.map(({ title }) => title)).toEqual(
     expect.arrayContaining([
       'Take over the queue tables of another database: everything becomes pending',
-      'Bring the capture of public.item up to date',
+      expect.stringContaining('Bring the capture of public.item up to date'),
       'Stop capturing public.other',
     ]),
   );
@@ -167,11 +167,13 @@ test('a lane whose source cannot be made at home ends with an error instead of t
   const lane = await createLaneFixture({ schema: TABLES });
   await lane.source.script(`
     update bucardo.progress set system_identifier = 1;
-    create rule keep as on update to bucardo.progress do instead nothing`);
+    create function keep() returns trigger language plpgsql as $$
+    begin new.system_identifier := old.system_identifier; return new; end $$;
+    create trigger keep before update on bucardo.progress for each row execute function keep()`);
   await expect(lane.run()).rejects.toMatchObject({ code: 'BUC-SOURCE-UNSTEADY' });
   expect(await lane.status()).toMatchObject({ code: 'BUC-SOURCE-UNSTEADY', failures: 1 });
   await lane.source.script(`
-    drop rule keep on bucardo.progress;
+    drop function keep() cascade;
     update item set note = 'then' where id = 1`);
   await lane.run();
   await lane.expectEqual();

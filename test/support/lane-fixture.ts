@@ -20,6 +20,7 @@ import {
 import { ConnectionCache } from '../../shared/replicate/connection-cache.ts';
 import type { LaneRunOutcome } from '../../shared/replicate/lane-run.ts';
 import { runLane } from '../../shared/replicate/run-lane.ts';
+import { LANE_TABLE } from '../../shared/targets/postgres/lane-row.ts';
 import { listRejected, type RejectedRow } from '../../shared/status/rejected-rows.ts';
 import type { Log, LogFields } from '../../shared/telemetry/log.ts';
 import { applySource, sourceDatabase, sourceSync } from './captured-source.ts';
@@ -43,6 +44,8 @@ export interface LaneFixtureOptions {
   readonly copy?: CopyPolicy;
   readonly batchRows?: number;
   readonly sync?: string;
+  /** Whether the targets have the table of lanes' rows, as `apply` makes it; default yes. */
+  readonly laneRows?: boolean;
   /** Server encodings of the databases; default UTF8. */
   readonly encodings?: { readonly source?: string; readonly target?: string };
   /** Where to put the source, if not on the shared server. */
@@ -90,8 +93,9 @@ export async function createLaneFixture(options: LaneFixtureOptions = {}): Promi
     const name = position === 0 ? 'reports' : `reports_${position + 1}`;
     destinations.set(name, await place(targetServers[position], scripts.target, encodings.target));
   }
-  if (options.targetRole !== undefined) {
-    for (const { url } of destinations.values()) await grantDml(url);
+  for (const { url } of destinations.values()) {
+    if (options.laneRows !== false) await createLaneTable(url);
+    if (options.targetRole !== undefined) await grantDml(url);
   }
   const fixture = new LaneFixture(options, source, destinations);
   open.push(fixture);
@@ -287,6 +291,13 @@ export class LaneFixture {
       withConnection(session(this.targetUrl(target)), (there) => body(here, there)),
     );
   }
+}
+
+/** As `apply` does. */
+export async function createLaneTable(url: string): Promise<void> {
+  await withConnection({ database: 'test', url, purpose: 'test setup' }, (db) =>
+    db.script(LANE_TABLE.join(';')),
+  );
 }
 
 async function place(server: PostgresServer | undefined, sql: string, encoding?: string): Promise<Place> {

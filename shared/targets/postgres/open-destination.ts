@@ -32,7 +32,7 @@ export async function withPostgresDestination<Result>(
   const session = { ...options, onConnect: prepare, onUse: (db: Connection) => takeLock(db, lane, key) };
   return await connections.with(session, async (db) => {
     const silence = silences.get(db) ?? 'none';
-    const result = await body(new PostgresDestination(db, silence));
+    const result = await body(new PostgresDestination(db, lane.id, silence));
     // Without success the session is closed, which gives the lock back too.
     await db.script(`select pg_catalog.pg_advisory_unlock(${key})`);
     return result;

@@ -4,11 +4,12 @@ import { describeTables, type Table } from '../../postgres/catalog.ts';
 import type { Connection } from '../../postgres/connection.ts';
 import { quoteRelation, type RelationName } from '../../postgres/identifiers.ts';
 import type { RelationPlan } from '../../replicate/relation-plan.ts';
-import type { Applied, ApplyMode, Destination, RelationChanges } from '../target.ts';
+import type { Applied, ApplyMode, Destination, LaneRow, Receipt, RelationChanges } from '../target.ts';
 import { applyCarefully } from './apply-carefully.ts';
 import { applyInOrder, applyInReplicaRole } from './apply-together.ts';
 import { emptyTables } from './empty-tables.ts';
 import { type ErrorScope, scopeOf } from '../../postgres/error-scope.ts';
+import { PostgresLaneRow } from './lane-row.ts';
 import { naming } from './naming.ts';
 import { rowFormat } from './row-format.ts';
 import { copyIntoTable } from './statements.ts';
@@ -21,10 +22,12 @@ export class PostgresDestination implements Destination {
   readonly #db: Connection;
   readonly #replicaRole: boolean;
   readonly #settings: string;
+  readonly #row: PostgresLaneRow;
 
-  constructor(db: Connection, silence: Silence) {
+  constructor(db: Connection, lane: string, silence: Silence) {
     const replicaRole = silence !== 'none';
     this.#db = db;
+    this.#row = new PostgresLaneRow(db, lane);
     this.#replicaRole = replicaRole;
     this.readsRowsAhead = replicaRole;
     this.checksForeignKeys = !replicaRole;
@@ -32,6 +35,22 @@ export class PostgresDestination implements Destination {
       ? ['deletes first', 'carefully']
       : ['deletes first', 'upserts first', 'carefully'];
     this.#settings = writeSettings(silence);
+  }
+
+  get written(): bigint | undefined {
+    return this.#row.written;
+  }
+
+  async raise(source: string): Promise<LaneRow | 'absent' | 'forbidden'> {
+    return await this.#row.raise(source);
+  }
+
+  async raiseTo(run: bigint): Promise<void> {
+    await this.#row.raiseTo(run);
+  }
+
+  async stamp(receipt: Receipt): Promise<void> {
+    await this.#transaction(async () => {}, receipt);
   }
 
   scopeOf(error: BucardoError): ErrorScope {
@@ -46,14 +65,14 @@ export class PostgresDestination implements Destination {
     );
   }
 
-  async apply(batch: readonly RelationChanges[], mode: ApplyMode): Promise<Applied> {
+  async apply(batch: readonly RelationChanges[], mode: ApplyMode, receipt?: Receipt): Promise<Applied> {
     return await this.#transaction(async () => {
       if (mode === 'carefully') return await applyCarefully(this.#db, batch, this.#replicaRole);
       const rows = this.#replicaRole
         ? await applyInReplicaRole(this.#db, batch)
         : await applyInOrder(this.#db, batch, mode);
       return { rows, refused: [] };
-    });
+    }, receipt);
   }
 
   async fill({ plan, rows }: RelationChanges): Promise<number> {
@@ -65,7 +84,7 @@ export class PostgresDestination implements Destination {
 
   async isEmpty(plan: RelationPlan): Promise<boolean> {
     const { empty } = await naming(plan, () =>
-      this.#transaction(() =>
+      this.#reading(() =>
         this.#db.row<{ empty: boolean }>(
           `select not exists (select from ${plan.target.partitioned ? '' : 'only '}${quoteRelation(plan)}) as empty`,
         ),
@@ -75,11 +94,28 @@ export class PostgresDestination implements Destination {
   }
 
   async empty(plans: readonly RelationPlan[]): Promise<void> {
-    const transaction = <Result>(body: () => Promise<Result>): Promise<Result> => this.#transaction(body);
+    // However many transactions it takes, the source records them as one.
+    let count = true;
+    const transaction = async <Result>(body: () => Promise<Result>): Promise<Result> => {
+      const result = await this.#transaction(body, undefined, count);
+      count = false;
+      return result;
+    };
     await emptyTables({ db: this.#db, replicaRole: this.#replicaRole, transaction }, plans);
   }
 
-  async #transaction<Result>(body: () => Promise<Result>): Promise<Result> {
+  /** A transaction that writes, which the lane's row allows and counts. */
+  async #transaction<Result>(body: () => Promise<Result>, receipt?: Receipt, count = true): Promise<Result> {
+    let committed = (): void => {};
+    const result = await this.#reading(async () => {
+      committed = await this.#row.write(receipt, count);
+      return await body();
+    });
+    committed();
+    return result;
+  }
+
+  async #reading<Result>(body: () => Promise<Result>): Promise<Result> {
     return await this.#db.transaction('read committed', body, this.#settings);
   }
 }
