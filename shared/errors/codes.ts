@@ -92,6 +92,14 @@ export const errorCodes = describe({
     meaning: 'The server ran out of disk, memory or connections. The lane waits and catches up.',
     remedy: 'Give the server more of the named resource.',
   },
+  'BUC-DB-LIMIT': {
+    title: 'A limit of Postgres was exceeded',
+    retry: 'later',
+    meaning:
+      'Something is larger than Postgres allows: a row, an index entry, the number of columns, a text of more than one gigabyte. Where it is one row, the row is parked and the others go on.',
+    remedy:
+      'The message names the limit. Make the value smaller, or change the table or index that it is too large for.',
+  },
   'BUC-DB-LOCKED': {
     title: 'A lock was not to be had in time',
     retry: 'later',
@@ -224,6 +232,14 @@ export const errorCodes = describe({
     meaning:
       'A constraint, type or size of the database does not allow a row. At a target the row is parked with its error, the rest of the batch is applied, and it is tried again when the row changes or when a person says so.',
     remedy: 'Correct the row or the target, then `bucardo rejected retry`; or `bucardo rejected discard`.',
+  },
+  'BUC-ROW-UNREADABLE': {
+    title: 'A row cannot be read',
+    retry: 'never',
+    meaning:
+      'The source cannot send a row: its text form is larger than one gigabyte, or what is stored of one of its values is damaged. The row is parked with Postgres’s message, the rest of the batch is applied, and it is tried again when the row changes or when a person says so.',
+    remedy:
+      'Make the value smaller or mend it, then `bucardo rejected retry`; or `bucardo rejected discard`.',
   },
   'BUC-TOO-MANY-REFUSED': {
     title: 'The target refused too many rows',

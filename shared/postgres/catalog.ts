@@ -17,6 +17,10 @@ export interface Column {
   readonly collate: string;
   /** As `collate`, but for a value that was cast to `baseType`. */
   readonly baseCollate: string;
+  /** Texts that are equal by the column's collation are the same. True for types without collations. */
+  readonly deterministic: boolean;
+  /** The base type is one of Postgres's own, or an enum: no extension says what is equal. */
+  readonly knownType: boolean;
   readonly notNull: boolean;
   readonly hasDefault: boolean;
   /** `generated always as (…)`, stored or virtual. */
@@ -144,6 +148,15 @@ const DESCRIBE_TABLES = `
           then format(' collate %I.%I', cn.nspname, co.collname) else '' end,
         'collate', case when a.attcollation <> 0 and a.attcollation <> t.typcollation
           then format(' collate %I.%I', cn.nspname, co.collname) else '' end,
+        'deterministic', coalesce(co.collisdeterministic, true),
+        'knownType', (
+          with recursive base as (
+            select t.typnamespace, t.typtype, t.typbasetype
+            union all
+            select b.typnamespace, b.typtype, b.typbasetype from base d join pg_type b on b.oid = d.typbasetype
+          )
+          select base.typnamespace = 'pg_catalog'::regnamespace or base.typtype = 'e' from base where base.typbasetype = 0
+        ),
         'notNull', a.attnotnull,
         'hasDefault', a.atthasdef,
         'generated', a.attgenerated <> '',

@@ -20,7 +20,7 @@ const BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   '42501': 'BUC-DB-RIGHTS',
   '42P01': 'BUC-TABLE-MISSING',
   '53': 'BUC-DB-FULL',
-  '54': 'BUC-DB-FULL',
+  '54': 'BUC-DB-LIMIT',
   '55P03': 'BUC-DB-LOCKED',
   '57014': 'BUC-DB-LOCKED',
   '57': 'BUC-DB-UNREACHABLE',
@@ -68,11 +68,30 @@ const CLASSES_WITH_SAFE_MESSAGES = new Set([
   '40',
   '42',
   '53',
-  '54',
   '55',
   '57',
   '58',
 ]);
+
+/**
+ * Classes whose message says more than any name for it could, but may quote a value: `word is too long in tsquery: "…"`. Sizes and
+ * limits are numbers. In these whatever is in quotes is left out, but for names.
+ */
+const CLASSES_WITH_USEFUL_MESSAGES = new Set(['54', 'XX']);
+
+const QUOTED = /(\b[a-z]+ )?["„“”«‚‘’「'][^"„“”»‚‘’」']*(?:["“”»‘’」']|$)/g;
+
+const NAMED_KINDS = new Set(
+  'index table relation column constraint function type schema database sequence trigger partition collation extension operator role'.split(
+    ' ',
+  ),
+);
+
+/**
+ * Source files of procedural languages: an error that a user's function raises has whatever SQLSTATE and message its author chose, so
+ * the message may quote a row.
+ */
+const RAISED_BY_USERS = /^(pl_exec|plpy_|plperl|pltcl|plv8|pljava)/;
 
 interface DriverError {
   readonly code?: unknown;
@@ -83,6 +102,9 @@ interface DriverError {
   readonly constraint?: unknown;
   /** Postgres's CONTEXT: what was running. Quotes values. */
   readonly where?: unknown;
+  /** Of Postgres's source, where the error was raised. */
+  readonly file?: unknown;
+  readonly routine?: unknown;
 }
 
 /** @param concern at least the database's name in the configuration */
@@ -146,9 +168,7 @@ function codeOf(sqlstate: string, error: DriverError): ErrorCode {
 }
 
 function detailOf(sqlstate: string, message: string, error: DriverError): string {
-  const text = CLASSES_WITH_SAFE_MESSAGES.has(sqlstate.slice(0, 2))
-    ? message
-    : (DATA_EXCEPTIONS[sqlstate] ?? 'refused');
+  const text = messageOf(sqlstate, message, error) ?? DATA_EXCEPTIONS[sqlstate] ?? 'refused';
   const names = (['schema', 'table', 'column', 'constraint'] as const)
     .map((kind) => [kind, error[kind]] as const)
     .filter(([, name]) => typeof name === 'string' && name !== '')
@@ -156,4 +176,21 @@ function detailOf(sqlstate: string, message: string, error: DriverError): string
   const functions = userFunctionsIn(error.where).map((name) => `${name}()`);
   const place = functions.length === 0 ? '' : `, in function ${functions.join(', called by ')}`;
   return `${text}${names.length === 0 ? '' : ` (${names.join(', ')})`}${place}, SQLSTATE ${sqlstate}`;
+}
+
+/** The message, if it may be shown. */
+function messageOf(sqlstate: string, message: string, error: DriverError): string | undefined {
+  if (isRaisedByUser(error)) return undefined;
+  const errorClass = sqlstate.slice(0, 2);
+  if (CLASSES_WITH_SAFE_MESSAGES.has(errorClass)) return message;
+  if (!CLASSES_WITH_USEFUL_MESSAGES.has(errorClass)) return undefined;
+  return message.replaceAll(QUOTED, (quoted: string, word: string | undefined) =>
+    word !== undefined && NAMED_KINDS.has(word.trim()) ? quoted : `${word ?? ''}“…”`,
+  );
+}
+
+/** RAISE and ASSERT of plpgsql, and what the other languages raise. plpgsql's own errors about its code are in the same file. */
+function isRaisedByUser({ file, routine }: DriverError): boolean {
+  if (typeof file !== 'string' || !RAISED_BY_USERS.test(file)) return false;
+  return file !== 'pl_exec.c' || routine === 'exec_stmt_raise' || routine === 'exec_stmt_assert';
 }

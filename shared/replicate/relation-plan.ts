@@ -5,8 +5,11 @@
 import { BucardoError } from '../errors/bucardo-error.ts';
 import type { ActingKey, Column, KeyColumn, Table } from '../postgres/catalog.ts';
 import { displayRelation, type RelationName } from '../postgres/identifiers.ts';
+import { mayJudgeDifferently } from './key-equality.ts';
 
 export interface PlannedKeyColumn extends KeyColumn {
+  /** The column in the source. */
+  readonly source: Column;
   /** The column in the target, whose type may differ. */
   readonly target: Column;
   /** Equality by the target's own index. */
@@ -23,6 +26,11 @@ export interface RelationPlan extends RelationName {
   readonly key: readonly PlannedKeyColumn[];
   /** Some key column may be NULL: rows are then replaced as sets of equal keys, NULL equal to NULL. */
   readonly nullableKey: boolean;
+  /**
+   * Source and target may judge differently which keys are the same. A key is then what its text is: a row whose key is written
+   * differently now is gone under the old text and there under the new one, and the target takes no row for another one.
+   */
+  readonly exactKey: boolean;
   /** Columns that only the target has and that it does not compute: their values are to be kept. */
   readonly targetOnly: readonly Column[];
   /**
@@ -89,10 +97,16 @@ export function planRelation(
     const inSource = sourceKey.columns.find((column) => column.name === name);
     const inTarget = targetKey.columns.find((column) => column.name === name);
     const column = targetColumns.get(name);
-    if (inSource === undefined || inTarget === undefined || column === undefined) {
+    const sourceColumn = source.columns.find((candidate) => candidate.name === name);
+    if (
+      inSource === undefined ||
+      inTarget === undefined ||
+      column === undefined ||
+      sourceColumn === undefined
+    ) {
       throw new BucardoError('BUC-KEY-CHANGED', { ...concern, column: name });
     }
-    return { ...inSource, target: column, targetEquals: inTarget.equals };
+    return { ...inSource, source: sourceColumn, target: column, targetEquals: inTarget.equals };
   });
   return {
     schema: captured.schema,
@@ -103,6 +117,12 @@ export function planRelation(
     columns,
     key,
     nullableKey: key.some(({ nullable }) => nullable),
+    exactKey: key.some((column) =>
+      mayJudgeDifferently(
+        { column: column.source, equals: column.equals },
+        { column: column.target, equals: column.targetEquals },
+      ),
+    ),
     targetOnly: own.filter(({ generated }) => !generated),
     guardingKeys: target.actingKeys.filter(({ action, table, columns: acting }) => {
       const keyColumns = laneKeys.get(displayRelation(table));

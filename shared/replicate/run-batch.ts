@@ -330,8 +330,9 @@ function nextAttempt(error: BucardoError, { lane, destination, mode, failed }: B
   const { database, relation } = error.concern;
   const ofDestination = database === lane.destination;
   const scope = ofDestination ? destination.scopeOf(error) : scopeOf(error);
-  const nextMode = destination.modes[destination.modes.indexOf(mode) + 1];
-  if (scope === 'row' && ofDestination && nextMode !== undefined) {
+  // A row that the source cannot send is found by the careful mode too.
+  const nextMode = ofDestination ? destination.modes[destination.modes.indexOf(mode) + 1] : 'carefully';
+  if (scope === 'row' && nextMode !== undefined && nextMode !== mode) {
     return { kind: 'again', mode: nextMode, failed, error };
   }
   if (scope !== 'lane' && relation !== undefined) {

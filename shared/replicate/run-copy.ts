@@ -162,7 +162,8 @@ async function copyChunk(
   }
   const { upTo, version } = opened;
   await source.script('begin isolation level repeatable read read only');
-  const changes = readRange(source, plan, { after: copy.doneTo, upTo, estimatedRows: rowsPerChunk });
+  const estimatedRows = upTo === undefined ? Math.max(rowsPerChunk, plan.source.estimatedRows) : rowsPerChunk;
+  const changes = readRange(source, plan, { after: copy.doneTo, upTo, estimatedRows });
   let applied;
   try {
     applied =
@@ -222,9 +223,11 @@ function nextAttempt(
   const ofDestination = error.concern.database === lane.destination;
   const scope = ofDestination ? destination.scopeOf(error) : scopeOf(error);
   if (scope === 'lane') throw error;
-  const nextMode =
+  const orderedMode =
     mode === 'fill' ? destination.modes[0] : destination.modes[destination.modes.indexOf(mode) + 1];
-  if (scope === 'row' && ofDestination && nextMode !== undefined)
+  // A row that the source cannot send is found by the careful mode too.
+  const nextMode = ofDestination ? orderedMode : 'carefully';
+  if (scope === 'row' && nextMode !== undefined && nextMode !== mode)
     return { kind: 'again', attempt: { mode: nextMode, opened }, error };
   return { kind: 'refused', relation, error };
 }

@@ -10,11 +10,12 @@ import { deltaColumnNames } from '../capture/key-column.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { quoteIdentifier, quoteRelation } from '../postgres/identifiers.ts';
 import type { Txid, Snapshot } from '../postgres/snapshot.ts';
-import type { RelationChanges, RowFormat } from '../targets/target.ts';
+import type { RefusedRow, RelationChanges, RowFormat } from '../targets/target.ts';
 import { type Boundary, keyAfter, keyOrder, keyUpTo, type OrderedKeyColumn } from './key-range.ts';
 import { pendingDeltas } from './pending.ts';
 import type { Way } from './large-transaction.ts';
 import type { RelationPlan } from './relation-plan.ts';
+import { findUnreadableRows, isNotAmong, type Reading, withoutKeys } from './unreadable-rows.ts';
 
 export interface PendingRelation {
   readonly plan: RelationPlan;
@@ -39,6 +40,7 @@ export function readPending(
 ): RelationChanges {
   const { plan, deltas } = pending;
   const keys = distinctKeys(pending);
+  const order = ` order by ${keyOrder('d', orderedKey(plan))}`;
   const rows = (format: RowFormat): string =>
     `copy (${joined(plan, keys, 'join', written(plan))}) to stdout (format ${format})`;
   return {
@@ -47,15 +49,25 @@ export function readPending(
     keys: () => source.copyOut(`copy (${keys} order by ${keyOrder('d', orderedKey(plan))}) to stdout`),
     rows: (format) => source.copyOut(rows(format)),
     rowsAhead: ahead === undefined ? undefined : (format) => ahead.copyOut(rows(format)),
-    changes: () => source.copyOut(`copy (${changesOf(pending, keys)}) to stdout`),
+    changes: () => source.copyOut(`copy (${changesOf(pending, keys, flagged(plan), order)}) to stdout`),
+    ...readingCarefully(
+      source,
+      {
+        plan,
+        keys,
+        order: orderedKey(plan),
+        rowsOf: (some) => changesOf(pending, some, packed(plan)),
+      },
+      (left) => changesOf(pending, withoutKeys(plan, keys, left), packed(plan)),
+    ),
   };
 }
 
-function changesOf({ plan, part }: PendingRelation, keys: string): string {
-  const order = ` order by ${keyOrder('d', orderedKey(plan))}`;
-  if (part?.way === 'present') return joined(plan, keys, 'join', flagged(plan), order);
-  const gone = part?.way === 'gone' ? ' where t.tableoid is null' : '';
-  return joined(plan, keys, 'left join', flagged(plan), order, gone);
+function changesOf({ plan, part }: PendingRelation, keys: string, list: string, order = ''): string {
+  if (part?.way === 'present') return joined(plan, keys, 'join', list, order);
+  // A key that is written differently now is gone and there at once, and the target has to see both.
+  const gone = part?.way === 'gone' && !plan.exactKey ? ' where t.tableoid is null' : '';
+  return joined(plan, keys, 'left join', list, order, gone);
 }
 
 /** Rows of a range of keys, for the first copy: no deltas are involved. */
@@ -83,6 +95,40 @@ export function readRange(
     keys: () => select(key.join(', ')),
     rows: (format) => select(written(plan), format),
     changes: () => select(['false', ...key, ...payload(plan)].join(', ')),
+    ...readingCarefully(
+      source,
+      {
+        plan,
+        keys: `select distinct ${key.join(', ')} from ${sourceTable(plan)} t ${where}`,
+        order: orderedKey(plan),
+        rowsOf: (some) => joined(plan, some, 'join', packed(plan)),
+      },
+      (left) => {
+        const all = [...conditions, ...(left.length === 0 ? [] : [isNotAmong(plan, 't', left)])];
+        const which = all.length === 0 ? '' : `where ${all.join(' and ')}`;
+        return `select ${['false', ...key, packedRow(plan)].join(', ')} from ${sourceTable(plan)} t ${which}`;
+      },
+    ),
+  };
+}
+
+/** @param query what is sent without the rows that cannot be */
+function readingCarefully(
+  source: Connection,
+  reading: Reading,
+  query: (left: readonly RefusedRow[]) => string,
+): Pick<RelationChanges, 'packed' | 'leaveOutUnreadable'> {
+  let left: readonly RefusedRow[] = [];
+  return {
+    async packed() {
+      await source.script('savepoint reading');
+      return source.copyOut(`copy (${query(left)}) to stdout`);
+    },
+    async leaveOutUnreadable(most) {
+      await source.script('rollback to savepoint reading');
+      left = await findUnreadableRows(source, reading, most);
+      return left;
+    },
   };
 }
 
@@ -105,7 +151,9 @@ function distinctKeys({ plan, mark, cut, upTo, part }: PendingRelation): string 
   const columns = plan.key.map(({ name }) => `d.${quoteIdentifier(name)}`).join(', ');
   const within = upTo === undefined ? '' : ` where ${keyUpTo('d', orderedKey(plan), upTo)}`;
   const deltas = pendingDeltas({ deltaName: plan.deltaName, mark, cut, part: part?.condition });
-  return `select distinct ${columns} from ${readKeys(plan, deltas)} d${within}`;
+  const from = `from ${readKeys(plan, deltas)} d${within}`;
+  const distinct = `select distinct ${columns} ${from}`;
+  return plan.exactKey ? exactKeys(plan, `select ${columns} ${from}`, distinct) : distinct;
 }
 
 /**
@@ -127,6 +175,47 @@ function readKeys({ key, source }: RelationPlan, deltas: string): string {
 }
 
 /**
+ * Keys that are equal to the source and yet differ are each of them a key; and so is what is there now in their place, so
+ * that a target which takes both for one key knows that its row stays. Names by position: no column of the key can have the same.
+ */
+function exactKeys(plan: RelationPlan, keys: string, distinct: string): string {
+  const names = plan.key.map(({ name }) => quoteIdentifier(name));
+  const places = names.map((_, index) => `k${index}`);
+  const texts = names.map((_, index) => `t${index}`);
+  const columns = names.map((name) => `d.${name}`);
+  return `
+    select ${names.map((name, index) => `k${index} as ${name}`).join(', ')}
+    from (
+      select distinct ${columns.join(', ')}, ${columns.map(textOf).join(', ')}
+      from (
+        ${keys}
+        union all
+        select ${names.map((name) => `t.${name}`).join(', ')}
+        from (${distinct}) d join ${sourceTable(plan)} t on ${plan.nullableKey ? equalSets(plan) : equalKeys(plan)}
+      ) d
+    ) x(${[...places, ...texts].join(', ')})`;
+}
+
+/** As COPY writes it, compared by its bytes. */
+function textOf(column: string): string {
+  return `format('%s', ${column}) collate "C"`;
+}
+
+/** The source's own equality of `t` and `d`. */
+function equalKeys({ key }: RelationPlan): string {
+  return key
+    .map(({ name, equals }) => `t.${quoteIdentifier(name)} ${equals} d.${quoteIdentifier(name)}`)
+    .join(' and ');
+}
+
+/** As above, and NULL equals NULL. */
+function equalSets({ key }: RelationPlan): string {
+  return key
+    .map(({ name }) => `array[t.${quoteIdentifier(name)}] = array[d.${quoteIdentifier(name)}]`)
+    .join(' and ');
+}
+
+/**
  * Keys joined to their current rows. Keys with a NULL are joined apart from the others: NULL equals NULL there, which arrays
  * compare so, and the plain equality of the rest can use the index.
  */
@@ -140,14 +229,16 @@ function joined(
 ): string {
   const select = `select ${list} from`;
   const table = `${join} ${sourceTable(plan)} t on`;
-  const equal = plan.key
-    .map(({ name, equals }) => `t.${quoteIdentifier(name)} ${equals} d.${quoteIdentifier(name)}`)
-    .join(' and ');
+  const sameText = plan.exactKey
+    ? plan.key
+        .map(({ name }) => quoteIdentifier(name))
+        .map((c) => ` and ${textOf(`t.${c}`)} = ${textOf(`d.${c}`)}`)
+        .join('')
+    : '';
+  const equal = `${equalKeys(plan)}${sameText}`;
   if (!plan.nullableKey) return `${select} (${keys}) d ${table} ${equal}${where}${order}`;
   const anyNull = plan.key.map(({ name }) => `k.${quoteIdentifier(name)} is null`).join(' or ');
-  const same = plan.key
-    .map(({ name }) => `array[t.${quoteIdentifier(name)}] = array[d.${quoteIdentifier(name)}]`)
-    .join(' and ');
+  const same = `${equalSets(plan)}${sameText}`;
   return `
     ${select} (select * from (${keys}) k where not (${anyNull})) d ${table} ${equal}${where}
     union all
@@ -159,13 +250,28 @@ function written(plan: RelationPlan): string {
   return plan.columns.map(({ name }) => `t.${quoteIdentifier(name)}`).join(', ');
 }
 
-/** Whether the row is gone, its key, then the other columns. A key that is still there is given as the row has it. */
+/** Whether the row is gone, its key, then the other columns. */
 function flagged(plan: RelationPlan): string {
-  const key = plan.key.map(({ name }) => {
+  return ['t.tableoid is null', ...currentKey(plan), ...payload(plan)].join(', ');
+}
+
+/** As above, but the other columns are one: the text form of a row of them. */
+function packed(plan: RelationPlan): string {
+  const row = `case when t.tableoid is not null then ${packedRow(plan)} end`;
+  return ['t.tableoid is null', ...currentKey(plan), row].join(', ');
+}
+
+function packedRow(plan: RelationPlan): string {
+  const others = payload(plan);
+  return others.length === 0 ? 'null::text' : `row(${others.join(', ')})::text`;
+}
+
+/** A key that is still there is given as the row has it. */
+function currentKey(plan: RelationPlan): readonly string[] {
+  return plan.key.map(({ name }) => {
     const column = quoteIdentifier(name);
     return `case when t.tableoid is null then d.${column} else t.${column} end`;
   });
-  return ['t.tableoid is null', ...key, ...payload(plan)].join(', ');
 }
 
 function payload(plan: RelationPlan): readonly string[] {

@@ -15,7 +15,7 @@ export type RowFormat = 'text' | 'binary';
 /** The pending changes of one relation. Each stream may be opened once at a time, and again for a second attempt. */
 export interface RelationChanges {
   readonly plan: RelationPlan;
-  /** About how many keys there are; an upper bound where deltas are read. */
+  /** How many keys there are at most where deltas are read; about how many where a table is. */
   readonly estimatedRows: number;
   /** The distinct keys, columns in the key's order. */
   readonly keys: () => Readable;
@@ -25,6 +25,13 @@ export interface RelationChanges {
   readonly rowsAhead: ((format: RowFormat) => Readable) | undefined;
   /** One line a key: whether the row is gone (`t` or `f`), the key's columns, then the other columns of `plan.columns`. */
   readonly changes: () => Readable;
+  /** As `changes`, but the other columns are one field: a row of them in Postgres's text form for rows. */
+  readonly packed: () => Promise<Readable>;
+  /**
+   * After `packed` failed at the source: finds the rows that cannot be sent. `packed` has all others from then on.
+   * @throws what the source says, if there are more than `most`
+   */
+  readonly leaveOutUnreadable: (most: number) => Promise<readonly RefusedRow[]>;
 }
 
 /** A row that the destination refused. The key is kept to find the row again, never to be shown in logs. */

@@ -295,7 +295,21 @@ async function changesOf(
         : Readable.from([copyBinary(present, plan)], { objectMode: false }),
     rowsAhead: undefined,
     changes: stream([...present.map((row) => ['f', ...row]), ...gone.map((key) => ['t', ...key, ...rest])]),
+    packed: async () =>
+      stream([
+        ...present.map((row) => ['f', ...row.slice(0, keyLength), rowText(row.slice(keyLength))]),
+        ...gone.map((key) => ['t', ...key, null]),
+      ])(),
+    leaveOutUnreadable: async () => [],
   };
+}
+
+/** Source: Postgres manual, "Composite Type Input and Output Syntax". */
+function rowText(fields: Row): string {
+  const quoted = fields.map((field) =>
+    field === null ? '' : `"${field.replaceAll('\\', '\\\\').replaceAll('"', '""')}"`,
+  );
+  return `(${quoted.join(',')})`;
 }
 
 function copyLine(fields: Row): string {

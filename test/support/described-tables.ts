@@ -9,6 +9,8 @@ export function column(name: string, given: Partial<Column> = {}): Column {
     baseType: 'integer',
     collate: '',
     baseCollate: '',
+    deterministic: true,
+    knownType: true,
     notNull: false,
     hasDefault: false,
     generated: false,

@@ -145,7 +145,7 @@ test.each([
   ['53300', 'lane'],
   ['55P03', 'relation'],
   ['57P01', 'lane'],
-  ['XX000', 'lane'],
+  ['XX000', 'row'],
   ['ECONNRESET', 'lane'],
   ['EPERM', 'lane'],
 ])('an error with code %s concerns a %s', (code, scope) => {

@@ -16,8 +16,8 @@ import {
   replaceStatement,
   upsertStatement,
 } from './statements.ts';
-import type { RelationPlan } from '../../replicate/relation-plan.ts';
 import { deleteGone, stillReferredTo } from './delete-gone.ts';
+import { anyNotKept, exactUpsertStatement, notKept } from './exact-statements.ts';
 import { naming } from './naming.ts';
 import { rowFormat } from './row-format.ts';
 import { isFewOf } from '../../replicate/share-of-table.ts';
@@ -50,7 +50,7 @@ export async function applyInOrder(
   const children = parents.toReversed();
   let rows = 0;
   const deletes = async (): Promise<void> => {
-    for (const { plan, gone } of children) rows += await naming(plan, () => deleteGoneRows(db, plan, gone));
+    for (const incoming of children) rows += await naming(incoming.plan, () => deleteGoneRows(db, incoming));
   };
   const upserts = async (): Promise<void> => {
     for (const incoming of parents) {
@@ -66,11 +66,11 @@ export async function applyInOrder(
 
 async function replaceRows(db: Connection, changes: RelationChanges, position: number): Promise<number> {
   const { plan } = changes;
-  if (changes.estimatedRows > SMALL_ROWS && plan.targetOnly.length === 0) {
+  if (changes.estimatedRows > SMALL_ROWS && plan.targetOnly.length === 0 && !plan.exactKey) {
     return await replaceAll(db, changes, position);
   }
   const incoming = await loadChanges(db, changes, position);
-  const deleted = await run(db, incoming.gone, deleteStatement(plan, incoming.gone.from));
+  const deleted = await run(db, incoming.gone, deleteStatement(plan, incoming.gone.from, staying(incoming)));
   return deleted + (await upsert(db, incoming));
 }
 
@@ -103,8 +103,14 @@ async function deleteKeys(
   return deleted;
 }
 
-async function upsert(db: Connection, { plan, present }: Incoming): Promise<number> {
+async function upsert(db: Connection, { plan, gone, present }: Incoming): Promise<number> {
   if (present.empty) return 0;
+  if (plan.exactKey) {
+    const { left } = await db.row<{ left: boolean }>(anyNotKept(plan, present.from, gone.from));
+    if (left) throw notKept(plan, db.database);
+  }
+  if (plan.exactKey && canUpsert(plan))
+    return await run(db, present, exactUpsertStatement(plan, present.from, gone.from));
   const statement = canUpsert(plan)
     ? upsertStatement(plan, present.from, db.serverVersion)
     : replaceStatement(plan, present.from);
@@ -118,14 +124,21 @@ async function expectNoAction(db: Connection, { plan, present }: Incoming): Prom
   if (left) throw stillReferredTo(plan, db.database);
 }
 
-async function deleteGoneRows(db: Connection, plan: RelationPlan, gone: Part): Promise<number> {
+async function deleteGoneRows(db: Connection, incoming: Incoming): Promise<number> {
+  const { plan, gone } = incoming;
   if (gone.empty) return 0;
   return await deleteGone(plan, {
     database: db.database,
     from: gone.from,
+    unless: staying(incoming),
     run: (sql) => run(db, gone, sql),
     ask: async (sql) => (await db.row<{ left: boolean }>(sql, gone.values)).left,
   });
+}
+
+/** Keys whose rows must not be deleted for a key that the target takes for the same. */
+function staying({ plan, present }: Incoming): string | undefined {
+  return plan.exactKey && !present.empty ? present.from : undefined;
 }
 
 /** Small statements have the same text whatever their rows, so the server plans them once per session. */

@@ -16,6 +16,8 @@ export interface KeyStatements {
   readonly database: string;
   /** `from`-item of the keys. */
   readonly from: string;
+  /** `from`-item of keys whose rows stay. */
+  readonly unless?: string | undefined;
   readonly run: (sql: string) => Promise<number>;
   readonly ask: (sql: string) => Promise<boolean>;
 }
@@ -26,16 +28,16 @@ export interface KeyStatements {
  */
 export async function deleteGone(
   plan: RelationPlan,
-  { database, from, run, ask }: KeyStatements,
+  { database, from, unless, run, ask }: KeyStatements,
 ): Promise<number> {
-  if (plan.guardingKeys.length === 0) return await run(deleteStatement(plan, from));
-  const statement = deleteUnreferred(plan, from);
+  if (plan.guardingKeys.length === 0) return await run(deleteStatement(plan, from, unless));
+  const statement = deleteUnreferred(plan, from, unless);
   let deleted = await run(statement);
   // A table that refers to itself: leaves first, then what has become a leaf.
   if (plan.guardingKeys.some(({ table }) => isItself(plan, table))) {
     for (let more = deleted; more > 0; deleted += more) more = await run(statement);
   }
-  if (!(await ask(anyLeft(plan, from)))) return deleted;
+  if (!(await ask(anyLeft(plan, from, unless)))) return deleted;
   throw stillReferredTo(plan, database);
 }
 

@@ -11,10 +11,14 @@ import { quoteIdentifier } from '../../postgres/identifiers.ts';
 import { qualifyType } from '../../postgres/type-names.ts';
 import type { RelationPlan } from '../../replicate/relation-plan.ts';
 import type { RelationChanges } from '../target.ts';
+import { stagePacked } from './packed-stage.ts';
 import { changeColumns } from './statements.ts';
 
 /** Above this many keys arrays are not tried: measured, COPY wins from one to two thousand rows on. */
 export const SMALL_ROWS = 1_000;
+
+/** Of one table. Source: MaxHeapAttributeNumber in Postgres. */
+const MOST_COLUMNS = 1_600;
 
 /** Above this many bytes a batch is staged, however few rows it has: it need not fit into this process. */
 const SMALL_BYTES = 1_048_576;
@@ -41,17 +45,14 @@ export async function loadChanges(
   changes: RelationChanges,
   position: number,
 ): Promise<Incoming> {
-  if (changes.estimatedRows > SMALL_ROWS)
-    return await stageChanges(db, changes.plan, position, changes.changes());
+  // One more column, the flag, has to fit in.
+  if (changes.plan.exactKey || changeColumns(changes.plan).length >= MOST_COLUMNS)
+    return await packChanges(db, changes, position);
+  if (changes.estimatedRows > SMALL_ROWS) return await stageChanges(db, changes, position);
   const prefix = await readPrefix(changes.changes(), SMALL_BYTES);
   // Bytes that are no characters ("char" above 127, before Postgres 16) would not survive being a string.
   if (prefix.whole && isUtf8(prefix.bytes)) return asArrays(changes.plan, parseCopyText(prefix.bytes));
-  return await stageChanges(
-    db,
-    changes.plan,
-    position,
-    Readable.from(wholeOf(prefix), { objectMode: false }),
-  );
+  return await stageChanges(db, changes, position, prefix);
 }
 
 /** The distinct keys in a temporary table. */
@@ -62,51 +63,31 @@ export async function stageKeys(db: Connection, changes: RelationChanges, positi
   return { from: `(select ${renamed(columns)} from ${table})`, values: [], empty: false };
 }
 
-export interface TextStage {
-  readonly plan: RelationPlan;
-  /** Numbered from 1; the numbers of gone and of present rows are mixed. */
-  readonly rows: number;
-  readonly table: string;
-  /** The `from`-item of those rows of a kind whose numbers are bound to $1 as an int8 array. */
-  readonly numbered: (kind: 'gone' | 'present') => string;
+async function packChanges(db: Connection, changes: RelationChanges, position: number): Promise<Incoming> {
+  const stage = await stagePacked(db, changes, position);
+  const part = (kind: 'gone' | 'present'): Part => ({
+    from: stage.all(kind),
+    values: [],
+    empty: stage[kind] === 0,
+  });
+  return { plan: changes.plan, gone: part('gone'), present: part('present') };
 }
 
-/** Changes in a temporary table whose columns are text: every value gets in, and can be judged row by row. */
-export async function stageAsText(
+/** @param prefix what was read already */
+async function stageChanges(
   db: Connection,
   changes: RelationChanges,
   position: number,
-): Promise<TextStage> {
-  const columns = changeColumns(changes.plan);
-  const table = await createStage(db, `text ${position}`, [
-    'n bigint generated always as identity primary key',
-    'gone boolean',
-    ...columns.map((_, index) => `c${index} pg_catalog.text`),
-  ]);
-  const list = ['gone', ...columns.map((_, index) => `c${index}`)].join(', ');
-  await db.copyIn(`copy ${table} (${list}) from stdin`, changes.changes());
-  const { rows } = await db.row<{ rows: string }>(`select pg_catalog.count(*) as rows from ${table}`);
-  return {
-    plan: changes.plan,
-    rows: Number(rows),
-    table,
-    numbered: (kind) =>
-      `(select ${castFromText(kind === 'gone' ? columns.slice(0, changes.plan.key.length) : columns)}
-        from ${table} where ${kind === 'gone' ? 'gone' : 'not gone'} and n operator(pg_catalog.=) any ($1::pg_catalog.int8[]))`,
-  };
-}
-
-async function stageChanges(
-  db: Connection,
-  plan: RelationPlan,
-  position: number,
-  stream: Readable,
+  prefix?: Prefix,
 ): Promise<Incoming> {
+  const { plan } = changes;
   const columns = changeColumns(plan);
   const table = await createStage(db, `changes ${position}`, [
     'gone boolean',
     ...columns.map(columnDefinition),
   ]);
+  const stream =
+    prefix === undefined ? changes.changes() : Readable.from(wholeOf(prefix), { objectMode: false });
   await db.copyIn(`copy ${table} from stdin`, stream);
   const part = (which: readonly Column[], condition: string): Part => ({
     from: `(select ${renamed(which)} from ${table} where ${condition})`,

@@ -75,7 +75,10 @@ export class PostgresDestination implements Destination {
     }, receipt);
   }
 
-  async fill({ plan, rows }: RelationChanges): Promise<number> {
+  async fill(changes: RelationChanges): Promise<number> {
+    const { plan, rows } = changes;
+    // A key that the target does not keep as it is would not be noticed.
+    if (plan.exactKey) return (await this.apply([changes], this.modes[0])).rows;
     const format = rowFormat(plan);
     return await this.#transaction(() =>
       naming(plan, () => this.#db.copyIn(copyIntoTable(plan, format), rows(format))),

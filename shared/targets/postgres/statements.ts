@@ -11,6 +11,7 @@ import {
   type RelationName,
 } from '../../postgres/identifiers.ts';
 import type { RelationPlan } from '../../replicate/relation-plan.ts';
+import { isRowOf } from './exact-key.ts';
 import type { RowFormat } from '../target.ts';
 
 /** MERGE came with Postgres 15. */
@@ -22,13 +23,22 @@ export function changeColumns(plan: RelationPlan): readonly Column[] {
   return [...plan.key.map(({ target }) => target), ...plan.columns.filter(({ name }) => !keyNames.has(name))];
 }
 
-/** Target rows of the keys in `incoming` are deleted. NULL equals NULL in keys that may be NULL. */
-export function deleteStatement(plan: RelationPlan, incoming: string): string {
-  return `delete from ${target(plan)} t using ${incoming} s where ${sameKey(plan)}`;
+/**
+ * Target rows of the keys in `incoming` are deleted. NULL equals NULL in keys that may be NULL.
+ *
+ * @param unless `from`-item of keys whose rows stay: two keys that differ at the source may have one row at the target
+ */
+export function deleteStatement(plan: RelationPlan, incoming: string, unless?: string): string {
+  return `delete from ${target(plan)} t using ${incoming} s where ${sameKey(plan)}${exceptRowsOf(plan, unless)}`;
+}
+
+function exceptRowsOf(plan: RelationPlan, unless: string | undefined): string {
+  if (unless === undefined) return '';
+  return ` and not exists (select from ${unless} p where ${sameKey(plan, 't', 'p')})`;
 }
 
 /** As above, but for rows whose deletion would harm others: these stay until nothing refers to them any more. */
-export function deleteUnreferred(plan: RelationPlan, incoming: string): string {
+export function deleteUnreferred(plan: RelationPlan, incoming: string, unless?: string): string {
   const unreferred = plan.guardingKeys.map(({ table, columns }) => {
     const refers = columns.map(
       ({ referring, referenced, equals }) =>
@@ -40,12 +50,13 @@ export function deleteUnreferred(plan: RelationPlan, incoming: string): string {
       : [];
     return ` and not exists (select from ${quoteRelation(table)} c where ${[...refers, ...other].join(' and ')})`;
   });
-  return `${deleteStatement(plan, incoming)}${unreferred.join('')}`;
+  return `${deleteStatement(plan, incoming, unless)}${unreferred.join('')}`;
 }
 
 /** Whether some key in `incoming` still has a row: column `left`. */
-export function anyLeft(plan: RelationPlan, incoming: string): string {
-  return `select exists (select from ${target(plan)} t join ${incoming} s on ${sameKey(plan)}) as "left"`;
+export function anyLeft(plan: RelationPlan, incoming: string, unless?: string): string {
+  const rest = exceptRowsOf(plan, unless);
+  return `select exists (select from ${target(plan)} t join ${incoming} s on ${sameKey(plan)} where true${rest}) as "left"`;
 }
 
 export function isItself(plan: RelationPlan, table: RelationName): boolean {
@@ -117,7 +128,7 @@ export function canUpsert(plan: RelationPlan): boolean {
   return plan.columns.every((column) => column.identity !== 'always' || isKey(plan, column));
 }
 
-function mayBeUpdated(plan: RelationPlan, column: Column): boolean {
+export function mayBeUpdated(plan: RelationPlan, column: Column): boolean {
   // The key is written too: keys that are equal to their type may still differ (citext, numeric).
   return !(isKey(plan, column) && column.identity === 'always');
 }
@@ -126,23 +137,24 @@ function isKey(plan: RelationPlan, { name }: Column): boolean {
   return plan.key.some((column) => column.name === name);
 }
 
-function target(plan: RelationPlan): string {
+export function target(plan: RelationPlan): string {
   return plan.target.partitioned ? quoteRelation(plan) : `only ${quoteRelation(plan)}`;
 }
 
-function names(columns: readonly { readonly name: string }[], alias?: string): string {
+export function names(columns: readonly { readonly name: string }[], alias?: string): string {
   return columns
     .map(({ name }) => `${alias === undefined ? '' : `${alias}.`}${quoteIdentifier(name)}`)
     .join(', ');
 }
 
-function sameKey({ key, nullableKey }: RelationPlan): string {
-  return key
+function sameKey(plan: RelationPlan, row = 't', incoming = 's'): string {
+  if (plan.exactKey) return isRowOf(plan, row, incoming);
+  return plan.key
     .map(({ name, targetEquals }) => {
       const column = quoteIdentifier(name);
-      return nullableKey
-        ? `array[t.${column}] operator(pg_catalog.=) array[s.${column}]`
-        : `t.${column} ${targetEquals} s.${column}`;
+      return plan.nullableKey
+        ? `array[${row}.${column}] operator(pg_catalog.=) array[${incoming}.${column}]`
+        : `${row}.${column} ${targetEquals} ${incoming}.${column}`;
     })
     .join(' and ');
 }
