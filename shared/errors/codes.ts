@@ -237,7 +237,7 @@ export const errorCodes = describe({
     title: 'A row cannot be read',
     retry: 'never',
     meaning:
-      'The source cannot send a row: its text form is larger than one gigabyte, or what is stored of one of its values is damaged. The row is parked with Postgres’s message, the rest of the batch is applied, and it is tried again when the row changes or when a person says so.',
+      'The source cannot send a row: its text form is larger than one gigabyte, it has bytes that are no characters, or what is stored of one of its values is damaged. The row is parked with Postgres’s message, the rest of the batch is applied, and it is tried again when the row changes or when a person says so.',
     remedy:
       'Make the value smaller or mend it, then `bucardo rejected retry`; or `bucardo rejected discard`.',
   },

@@ -160,6 +160,11 @@ export class LaneFixture {
     return this.#place(name).url;
   }
 
+  /** The URL by which lanes reach a target. */
+  laneUrl(name = 'reports'): string {
+    return this.#urlOf(name);
+  }
+
   /** Captures what the sync names now (again). */
   async apply(): Promise<void> {
     await applySource(this.#source.url, [this.sync], sourceDatabase('poll', SOURCE));

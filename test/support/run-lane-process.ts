@@ -38,5 +38,6 @@ const outcome = await runLane(lane, {
   connections,
 });
 await connections.close();
-process.stdout.write(`${JSON.stringify(outcome)}\n`);
+const mostMemoryKb = process.resourceUsage().maxRSS;
+process.stdout.write(`${JSON.stringify({ ...outcome, mostMemoryKb })}\n`);
 process.exit(0);
