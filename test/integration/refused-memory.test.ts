@@ -25,7 +25,9 @@ test.each([undefined, 'writer'] as const)(
       insert into orders select n, case when n = ${ROWS - 1000} then 10 else 1 end, 'note ' || n
       from generate_series(1, ${ROWS}) n`);
     const large = await memoryOfRun(lane);
-    expect((await lane.rejected()).map(({ key }) => key[0]).sort()).toEqual(['-1', String(ROWS - 1000)]);
+    expect(new Set((await lane.rejected()).map(({ key }) => key[0]))).toEqual(
+      new Set(['-1', String(ROWS - 1000)]),
+    );
     expect(await lane.target.row(`select count(*)::int from orders`)).toEqual({ count: ROWS });
     process.stdout.write(`refused row among ${ROWS}: ${large} MiB, among two: ${small} MiB\n`);
     expect(large - small).toBeLessThan(MOST_MIB);

@@ -27,7 +27,7 @@ describe.each([undefined, 'writer'] as const)('with the target role %s', (target
       targetRole,
     });
     // As text a row of 900 such numbers would not fit into a page.
-    await lane.source.script(`${wideRows(columns, `1, ${count}`, `${columns > 1000 ? '1' : '1234567'}`)};
+    await lane.source.script(`${wideRows(columns, `1, ${count}`, columns > 1000 ? '1' : '1234567')};
       update wide set c5 = 1; update wide set c5 = 10 where id = 2`);
     await lane.run();
     expect(await lane.held()).toEqual([]);
