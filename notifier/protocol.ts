@@ -51,7 +51,7 @@ type Phase =
   | 'stopped';
 
 export interface WakeState {
-  /** `poll`: no flag and no notifications, only looks at a fixed interval. */
+  /** `poll`: no flag, nobody need notify, only looks at a fixed interval. Of the connection; before the first it means nothing. */
   readonly wake: 'notify' | 'poll';
   readonly phase: Phase;
   /** What kicks have been accepted for. Undefined: nothing is known, so every sync is to be kicked. */
@@ -70,7 +70,6 @@ export interface WakeState {
   /** Every transaction that may have read "disarmed" has a smaller id. */
   readonly barrier: Txid;
   readonly windowMs: number;
-  readonly watchMs: number;
   readonly asleepSinceMs: number;
   /** Connections in a row that came to nothing. */
   readonly failures: number;
@@ -80,7 +79,9 @@ export interface WakeState {
 
 /** What an effect came to. */
 export type Outcome =
-  | { readonly type: 'started' | 'connected' | 'disarmed' | 'sent' | 'unsent' | 'elapsed' | 'released' }
+  | { readonly type: 'started' | 'disarmed' | 'sent' | 'unsent' | 'elapsed' | 'released' }
+  /** Each connection has one way for its whole life: what decides it changes with a restart of the server only. */
+  | { readonly type: 'connected'; readonly wake: WakeState['wake'] }
   /** @see WakeState.barrier */
   | { readonly type: 'armed'; readonly barrier: Txid }
   | ({ readonly type: 'looked' } & Look)
@@ -128,9 +129,9 @@ export interface Step {
   readonly effect: Effect | undefined;
 }
 
-export function initialState(wake: 'notify' | 'poll', timing: Timing): WakeState {
+export function initialState(timing: Timing): WakeState {
   return {
-    wake,
+    wake: 'notify',
     phase: 'new',
     seen: undefined,
     looked: undefined,
@@ -141,7 +142,6 @@ export function initialState(wake: 'notify' | 'poll', timing: Timing): WakeState
     stopping: false,
     barrier: 0n,
     windowMs: timing.windowLeastMs,
-    watchMs: timing.watchLeastMs,
     asleepSinceMs: 0,
     failures: 0,
     refusals: 0,
@@ -166,7 +166,9 @@ export function decide(state: WakeState, event: Outcome | Interruption, atMs: nu
     case 'started':
       return connect(state);
     case 'connected':
-      return state.wake === 'notify' ? disarm(state) : look(state, 'looking');
+      return event.wake === 'notify'
+        ? disarm({ ...state, wake: event.wake })
+        : look({ ...state, wake: event.wake }, 'looking');
     case 'disarmed':
       return look(state, 'looking');
     case 'armed':
@@ -208,14 +210,20 @@ function onLookedArmed(state: WakeState, found: Look, atMs: number, timing: Timi
   const seen = found.snapshot;
   if (state.phase === 'watching' && !found.armed) return arm({ ...state, seen });
   const settled = found.armed && oldestUnfinished(seen) >= state.barrier;
-  const watchMs =
-    state.phase === 'checking' ? timing.watchLeastMs : Math.min(state.watchMs * 2, timing.watchMostMs);
   const asleepSinceMs = state.phase === 'checking' ? atMs : state.asleepSinceMs;
   return {
-    state: { ...state, phase: 'asleep', seen, watchMs, asleepSinceMs },
-    effect: { do: 'wait', ms: settled ? timing.heartbeatMs : watchMs },
+    state: { ...state, phase: 'asleep', seen, asleepSinceMs },
+    effect: { do: 'wait', ms: settled ? timing.heartbeatMs : watchMs(atMs - asleepSinceMs, timing) },
   };
 }
+
+/** In proportion to what has been waited: a transaction that is open for days costs as little as sleeping. */
+function watchMs(waitedMs: number, { watchLeastMs, watchMostMs }: Timing): number {
+  return Math.min(Math.max(watchLeastMs, waitedMs * WATCH_SHARE), watchMostMs);
+}
+
+/** A late commit is noticed later by this part of the time that it was waited for. */
+const WATCH_SHARE = 0.05;
 
 function onSent(state: WakeState, timing: Timing): Step {
   const after = { ...state, seen: state.looked, outgoing: [], refusals: 0 };

@@ -21,7 +21,7 @@ import {
   type WakeState,
 } from './protocol.ts';
 import type { Timing } from './timing.ts';
-import { arm, disarm, disarmForGood } from './wake-flag.ts';
+import { arm, disarm, disarmForGood, readWake } from './wake-flag.ts';
 
 export interface SourceWatchOptions {
   readonly database: Database;
@@ -74,7 +74,7 @@ export class SourceWatch {
   constructor(options: SourceWatchOptions) {
     this.#options = options;
     this.#syncs = new Map(options.syncs.map((sync) => [sync.name, sync]));
-    this.#state = initialState(options.database.wake, options.timing);
+    this.#state = initialState(options.timing);
     this.ready = this.#settled.promise;
   }
 
@@ -192,8 +192,8 @@ export class SourceWatch {
     });
     await this.#answer(prepareToLook(connection, timing.answerTimeoutMs));
     // From its commit on, nothing that is notified is missed; what came before is caught up with.
-    if (database.wake === 'notify') await this.#answer(connection.script(`listen ${WAKE_CHANNEL}`));
-    return { type: 'connected' };
+    if (database.wake !== 'poll') await this.#answer(connection.script(`listen ${WAKE_CHANNEL}`));
+    return { type: 'connected', wake: await this.#answer(readWake(connection, database.wake)) };
   }
 
   #onNotification(payload: string): void {
@@ -215,6 +215,7 @@ export class SourceWatch {
         database: this.#options.database.name,
         syncs: new Set([...found.registry.syncsByDelta.values()].flat()).size,
         tables: found.registry.syncsByDelta.size,
+        wake: this.#state.wake,
       });
     }
     this.#sourceError = undefined;
@@ -256,7 +257,7 @@ export class SourceWatch {
 
   async #release(): Promise<Outcome> {
     const session = this.#session;
-    if (session !== undefined && this.#options.database.wake === 'notify') {
+    if (session !== undefined && this.#state.wake === 'notify') {
       await this.#answer(disarmForGood(session.connection)).catch((error: unknown) =>
         this.#sourceFailed(error),
       );

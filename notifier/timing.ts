@@ -8,7 +8,10 @@ export interface Timing {
   readonly windowLeastMs: number;
   /** Four kicks a second and lane at most under load: a run takes tens of milliseconds, and an SQS FIFO group is serial. */
   readonly windowMostMs: number;
-  /** Looks while transactions that may have read "disarmed" are unfinished; doubling, since they may be open for hours. */
+  /**
+   * Looks while transactions that may have read "disarmed" are unfinished: at a twentieth of the time that they have been waited for, since
+   * they may be open for days (prepared ones too).
+   */
   readonly watchLeastMs: number;
   readonly watchMostMs: number;
   /** Looks while asleep: notices a half-dead connection, `apply` on an idle source, and a flag that somebody else disarmed. */
@@ -35,7 +38,7 @@ export const TIMING: Timing = {
   windowLeastMs: 10,
   windowMostMs: 250,
   watchLeastMs: 20,
-  watchMostMs: 250,
+  watchMostMs: 2_000,
   heartbeatMs: 5_000,
   pollMs: 100,
   reconnectLeastMs: 100,

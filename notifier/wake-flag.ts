@@ -3,8 +3,21 @@
  * transactions, so a writer sees the flag as it is now, whatever its isolation level and however old its snapshot.
  */
 import { WAKE_CHANNEL } from '../shared/capture/control-schema.ts';
+import type { Wake } from '../shared/config/types.ts';
 import type { Connection } from '../shared/postgres/connection.ts';
 import type { Txid } from '../shared/postgres/snapshot.ts';
+
+/**
+ * How changes of this server become known for the life of the connection: the setting that decides it for `auto` changes with a
+ * restart only. The triggers look at the same setting, each time that they would notify.
+ */
+export async function readWake(db: Connection, wake: Wake): Promise<'notify' | 'poll'> {
+  if (wake !== 'auto') return wake;
+  const { prepared } = await db.row<{ prepared: boolean }>(
+    `select current_setting('max_prepared_transactions') <> '0' as prepared`,
+  );
+  return prepared ? 'poll' : 'notify';
+}
 
 /**
  * Sets the flag, then draws the barrier: an id above that of every transaction that may have read "disarmed". Two

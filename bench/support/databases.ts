@@ -37,6 +37,8 @@ export interface BenchSettings {
   /** Whether each table has a sync, and so a lane, of its own. Default: all have one together. */
   readonly apart?: boolean;
   readonly copy: 'if-empty' | 'never';
+  /** Of both servers. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 export async function startBenchDatabases({
@@ -44,8 +46,9 @@ export async function startBenchDatabases({
   tables,
   apart = false,
   copy,
+  settings: more = {},
 }: BenchSettings): Promise<BenchDatabases> {
-  const settings = { shared_buffers: '1GB', max_wal_size: '16GB', autovacuum: 'off' };
+  const settings = { shared_buffers: '1GB', max_wal_size: '16GB', autovacuum: 'off', ...more };
   const [sourceServer, targetServer] = await Promise.all([
     startPostgres({ settings }),
     startPostgres({ settings }),

@@ -13,6 +13,7 @@
  *
  * Names of columns of the table appear in one place only, `keysOf`, whose header says why they meet nothing.
  */
+import type { Wake } from '../config/types.ts';
 import { quoteIdentifier, quoteLiteral, quoteRelation, type RelationName } from '../postgres/identifiers.ts';
 import { CAPTURE_MARKER } from './capture-version.ts';
 import { WAKE_CHANNEL } from './control-schema.ts';
@@ -31,7 +32,7 @@ export interface CaptureSpec extends RelationName {
   readonly always: boolean;
   /** Partitions at all levels, which TRUNCATE may name. Empty unless partitioned. */
   readonly partitions: readonly RelationName[];
-  readonly wake: 'notify' | 'poll';
+  readonly wake: Wake;
 }
 
 export interface CaptureTrigger {
@@ -222,10 +223,17 @@ function truncationSql({ schema, table }: RelationName): string {
         values (${quoteLiteral(schema)}, ${quoteLiteral(table)}, bucardo.tick()) on conflict do nothing;`;
 }
 
-/** A transaction that has notified cannot be prepared for two-phase commit, so `poll` has no NOTIFY at all. */
+/**
+ * A transaction that has notified cannot be prepared for two-phase commit, so `poll` has no NOTIFY at all, and `auto` none where the
+ * server allows prepared transactions. That is asked whenever it matters, and not by `apply`: a restart may change it.
+ */
 function wakeSql({ wake }: CaptureSpec): string {
   if (wake === 'poll') return '';
-  return `  if found and coalesce(pg_catalog.pg_sequence_last_value('bucardo.wake'), 1) operator(pg_catalog.<>) 0 then
+  const allowed =
+    wake === 'auto'
+      ? ` and pg_catalog.current_setting('max_prepared_transactions') operator(pg_catalog.=) '0'`
+      : '';
+  return `  if found and coalesce(pg_catalog.pg_sequence_last_value('bucardo.wake'), 1) operator(pg_catalog.<>) 0${allowed} then
     perform pg_catalog.pg_notify('${WAKE_CHANNEL}', 'wake');
   end if;
 `;

@@ -107,7 +107,11 @@ function findDatabase(
   const syncs = syncsFrom(fleet, database);
   const isTarget = [...fleet.syncs.values()].some(({ targets }) => targets.includes(database.name));
   return [
-    ...findServer(database.name, server, { isSource: syncs.length > 0, isTarget }),
+    ...findServer(database.name, server, {
+      isSource: syncs.length > 0,
+      isTarget,
+      wake: database.wake,
+    }),
     ...(source === undefined
       ? []
       : findSource(

@@ -23,6 +23,7 @@ export type Note =
   | 'key-nullable'
   | 'row-capture'
   | 'changes-missed'
+  | 'two-phase-commit'
   | 'delta-name'
   | 'unlogged'
   | 'no-replica-role'

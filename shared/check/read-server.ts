@@ -22,6 +22,10 @@ export interface ServerFacts {
   readonly mayReadControl: boolean;
   /** Undefined if it may not be read. */
   readonly systemIdentifier: string | undefined;
+  /** max_prepared_transactions. */
+  readonly preparable: number;
+  /** Transactions of this database that are prepared and not ended, and the age of the oldest. */
+  readonly prepared: { readonly count: number; readonly oldestSeconds: number };
   readonly mayBeReplica: boolean;
   readonly clock: Clock;
 }
@@ -48,7 +52,13 @@ const READ_SERVER = `
     (select d.datcollate from pg_database d where d.datname = current_database())::text as collation,
     (select s.reset_val from pg_settings s where s.name = 'synchronous_commit') as "synchronousCommit",
     has_database_privilege(current_database(), 'temporary') as "mayCreateTemporary",
-    has_function_privilege('pg_control_system()', 'execute') as "mayReadControl"`;
+    has_function_privilege('pg_control_system()', 'execute') as "mayReadControl",
+    current_setting('max_prepared_transactions')::int as preparable,
+    (
+      select json_build_object('count', count(*),
+        'oldestSeconds', coalesce(extract(epoch from clock_timestamp() - min(x.prepared)), 0)::float8)
+      from pg_prepared_xacts x where x.database = current_database()
+    ) as prepared`;
 
 type ServerRow = Omit<ServerFacts, 'version' | 'systemIdentifier' | 'mayBeReplica' | 'clock'>;
 

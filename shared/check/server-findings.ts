@@ -1,4 +1,5 @@
 /** From what servers say about themselves to findings. Pure. */
+import type { Wake } from '../config/types.ts';
 import { BucardoError } from '../errors/bucardo-error.ts';
 import { quoteIdentifier } from '../postgres/identifiers.ts';
 import { type Finding, findingOf, missingRights, note, rightOf } from './finding.ts';
@@ -7,6 +8,8 @@ import type { Clock, ServerFacts } from './read-server.ts';
 export interface DatabaseRoles {
   readonly isSource: boolean;
   readonly isTarget: boolean;
+  /** Of the configuration. */
+  readonly wake: Wake;
 }
 
 /** The newest that the test suite runs on. */
@@ -18,7 +21,7 @@ const CLOCK_LIMIT_SECONDS = 1;
 export function findServer(
   database: string,
   facts: ServerFacts,
-  { isSource, isTarget }: DatabaseRoles,
+  { isSource, isTarget, wake }: DatabaseRoles,
 ): readonly Finding[] {
   const where = { database };
   const findings: Finding[] = [note('info', 'server', where, describeServer(facts))];
@@ -69,6 +72,7 @@ export function findServer(
       ),
     );
   }
+  if (isSource) findings.push(...findPrepared(database, facts, wake));
   if (isSource && facts.synchronousCommit === 'off') {
     findings.push(
       note(
@@ -88,6 +92,53 @@ export function findServer(
         where,
         'the encoding is SQL_ASCII, which checks nothing: bytes that are no text elsewhere will be refused there',
         'Convert the database to UTF8, or keep such bytes in bytea columns.',
+      ),
+    );
+  }
+  return findings;
+}
+
+/** Older ones have been forgotten by whoever prepared them. */
+const FORGOTTEN_SECONDS = 3_600;
+
+function findPrepared(
+  database: string,
+  { preparable, prepared }: ServerFacts,
+  wake: Wake,
+): readonly Finding[] {
+  const findings: Finding[] = [];
+  const setting = `max_prepared_transactions is ${preparable}`;
+  if (preparable > 0 && wake === 'notify') {
+    findings.push(
+      note(
+        'warning',
+        'two-phase-commit',
+        { database },
+        `${setting}, and with wake: 'notify' Postgres refuses PREPARE TRANSACTION after a captured change`,
+        "Take `wake: 'notify'` out unless no application uses PREPARE TRANSACTION, and run `bucardo apply`.",
+      ),
+    );
+  }
+  if (preparable > 0 && wake === 'auto') {
+    findings.push(
+      note(
+        'info',
+        'two-phase-commit',
+        { database },
+        `${setting}, so applications may use two-phase commit: changes are not notified, the notifier looks for them at short intervals`,
+        "If none does, set it to 0 or say `wake: 'notify'`: changes then arrive some ten milliseconds sooner.",
+      ),
+    );
+  }
+  if (prepared.count > 0 && prepared.oldestSeconds > FORGOTTEN_SECONDS) {
+    const hours = Math.floor(prepared.oldestSeconds / 3_600);
+    findings.push(
+      note(
+        'warning',
+        'two-phase-commit',
+        { database },
+        `${prepared.count} prepared transactions are not ended, the oldest for ${hours} hours: their own changes wait, and VACUUM keeps what they may still see`,
+        'See pg_prepared_xacts; end them by COMMIT PREPARED or ROLLBACK PREPARED.',
       ),
     );
   }

@@ -163,7 +163,7 @@ const database = section(
   {
     engine: judged<'postgres'>(engineProblem),
     url: judged<ValueRef | string>(urlProblem),
-    wake: v.optional(oneOf(['notify', 'poll'])),
+    wake: v.optional(oneOf(['auto', 'notify', 'poll'])),
     maxConnections: v.optional(maxConnections),
     iam: v.optional(judged<IamLogin>(iamProblem)),
     securityGroup: v.optional(

@@ -10,12 +10,17 @@ export type ValueRef =
   | { readonly kind: 'secret'; readonly id: string; readonly field?: string }
   | { readonly kind: 'parameter'; readonly name: string };
 
+export type Wake = 'auto' | 'notify' | 'poll';
+
 export interface DatabaseConfig {
   readonly engine: 'postgres';
   /** Where the connection URL is found. A plain string is accepted if it holds no password. */
   readonly url: ValueRef | string;
-  /** `poll` for sources whose applications use PREPARE TRANSACTION: no NOTIFY, the notifier looks at short intervals. */
-  readonly wake?: 'notify' | 'poll';
+  /**
+   * How a source tells of changes. `auto` (default): by NOTIFY where the server allows no prepared transactions, else the notifier looks at
+   * short intervals. `notify`: always by NOTIFY, after which Postgres refuses PREPARE TRANSACTION. `poll`: never by NOTIFY.
+   */
+  readonly wake?: Wake;
   /** Connections that a deployed fleet may hold to it at most, all programs together. Default 40. */
   readonly maxConnections?: number;
   /** Log in by RDS IAM authentication: the user, and the resource id of the instance, cluster or proxy (`db-…`, `cluster-…`, `prx-…`). */
@@ -103,7 +108,7 @@ export interface Database {
   readonly name: string;
   readonly engine: 'postgres';
   readonly url: ValueRef | string;
-  readonly wake: 'notify' | 'poll';
+  readonly wake: Wake;
   /** Concern a deployed fleet only, and so may be left out where none is. Default: DEFAULT_MAX_CONNECTIONS. */
   readonly maxConnections?: number | undefined;
   readonly iam?: IamLogin | undefined;

@@ -44,7 +44,7 @@ function toFleet({ fleet, databases, syncs, aws }: ValidFleet): Fleet {
     databases: new Map(
       Object.entries(databases).map(([name, { wake, ...database }]): [string, Database] => [
         name,
-        { name, ...database, wake: wake ?? 'notify' },
+        { name, ...database, wake: wake ?? 'auto' },
       ]),
     ),
     syncs: new Map(Object.entries(syncs).map(([name, sync]) => [name, toSync(name, sync)])),

@@ -105,7 +105,8 @@ export const errorCodes = describe({
     retry: 'later',
     meaning:
       'Another session held a lock for too long, or a deadlock or serialization failure ended the transaction. Nothing was half-applied; it is tried again.',
-    remedy: 'Usually none. If it lasts, look in pg_stat_activity for the session that holds the lock.',
+    remedy:
+      'Usually none. If it lasts, look in pg_stat_activity for the session that holds the lock, and in pg_prepared_xacts for a prepared transaction.',
   },
   'BUC-DB-FAILED': {
     title: 'A database reported an unexpected error',

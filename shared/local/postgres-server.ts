@@ -35,7 +35,6 @@ const SETTINGS = {
   shared_buffers: '128MB',
   max_wal_size: '4GB',
   wal_level: 'logical',
-  max_prepared_transactions: '10',
   log_min_messages: 'fatal',
 };
 

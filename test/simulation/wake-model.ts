@@ -218,7 +218,7 @@ class Notifier {
     this.#scenario = scenario;
     this.stragglers = stragglers;
     this.#faults = faults;
-    this.state = initialState(scenario.wake, TIMING);
+    this.state = initialState(TIMING);
     this.happened({ type: 'started' });
   }
 
@@ -304,9 +304,9 @@ class Notifier {
         yield;
         if (this.#faults() && this.#random() < 0.2) return this.happened({ type: 'failed' });
         this.inbox = [];
-        if (this.state.wake === 'notify') this.#source.listeners.add(this.inbox);
+        if (this.#scenario.wake === 'notify') this.#source.listeners.add(this.inbox);
         yield;
-        return this.happened({ type: 'connected' });
+        return this.happened({ type: 'connected', wake: this.#scenario.wake });
       case 'disarm':
         yield* this.#source.setFlag(0);
         yield;

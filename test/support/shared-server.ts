@@ -12,7 +12,8 @@ declare module 'vitest' {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const major = Number(process.env['BUCARDO_TEST_POSTGRES'] ?? NEWEST_MAJOR);
-  const server = await startPostgres({ major });
+  // With prepared transactions, which Postgres switches off by default.
+  const server = await startPostgres({ major, settings: { max_prepared_transactions: '10' } });
   project.provide('serverUrl', server.url());
   project.provide('serverMajor', major);
   return () => server.destroy();

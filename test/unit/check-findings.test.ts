@@ -3,6 +3,7 @@ import type { Finding } from '../../shared/check/finding.ts';
 import { clockOf, type ServerFacts } from '../../shared/check/read-server.ts';
 import { reportJson, reportText } from '../../shared/check/report-text.ts';
 import { findServer, findServerPair } from '../../shared/check/server-findings.ts';
+import type { Wake } from '../../shared/config/types.ts';
 import { validateConfig } from '../../shared/config/validate-config.ts';
 
 const HEALTHY: ServerFacts = {
@@ -18,6 +19,8 @@ const HEALTHY: ServerFacts = {
   mayCreateTemporary: true,
   mayReadControl: true,
   systemIdentifier: '1',
+  preparable: 0,
+  prepared: { count: 0, oldestSeconds: 0 },
   mayBeReplica: true,
   clock: { aheadSeconds: 0, uncertainSeconds: 0.01 },
 };
@@ -26,8 +29,8 @@ function codesOf(findings: readonly Finding[], severity: Finding['severity']): r
   return findings.filter((finding) => finding.severity === severity).map(({ code }) => code);
 }
 
-function findBoth(facts: Partial<ServerFacts>): readonly Finding[] {
-  return findServer('east', { ...HEALTHY, ...facts }, { isSource: true, isTarget: true });
+function findBoth(facts: Partial<ServerFacts>, wake: Wake = 'auto'): readonly Finding[] {
+  return findServer('east', { ...HEALTHY, ...facts }, { isSource: true, isTarget: true, wake });
 }
 
 function findPair(source: Partial<ServerFacts>, target: Partial<ServerFacts>): readonly Finding[] {
@@ -63,6 +66,20 @@ test('a server newer than the tested ones is worth a note, not an error', () => 
   const findings = findBoth({ version: 190_000 });
   expect(codesOf(findings, 'error')).toEqual([]);
   expect(codesOf(findings, 'info')).toContain('server-newer');
+});
+
+test('prepared transactions and how changes become known are put in relation', () => {
+  const about = (facts: Partial<ServerFacts>, wake: Wake) =>
+    findBoth(facts, wake)
+      .filter(({ code }) => code === 'two-phase-commit')
+      .map(({ severity }) => severity);
+  for (const wake of ['auto', 'notify', 'poll'] as const) expect(about({}, wake)).toEqual([]);
+  expect(about({ preparable: 5 }, 'auto')).toEqual(['info']);
+  expect(about({ preparable: 5 }, 'poll')).toEqual([]);
+  expect(about({ preparable: 5 }, 'notify')).toEqual(['warning']);
+  const fresh = { preparable: 5, prepared: { count: 1, oldestSeconds: 60 } };
+  expect(about(fresh, 'poll')).toEqual([]);
+  expect(about({ ...fresh, prepared: { count: 1, oldestSeconds: 90_000 } }, 'poll')).toEqual(['warning']);
 });
 
 test('an offset is measured at half the round trip', () => {

@@ -486,7 +486,7 @@ test('all problems come in one error, one line each, with their paths', () => {
 test('a correct configuration becomes a fleet with every default filled in', () => {
   const fleet = validateConfig(withSync({ schedule: 'cron(0  3 ? *  MON-FRI *)' }), 'bucardo.config.ts');
   expect(fleet.name).toBe('bucardo');
-  const shop = { name: 'shop', ...at('SHOP_URL'), wake: 'notify' };
+  const shop = { name: 'shop', ...at('SHOP_URL'), wake: 'auto' };
   expect(fleet.databases.get('shop')).toEqual(shop);
   expect(fleet.syncs.get('orders')).toEqual({
     name: 'orders',

@@ -23,7 +23,7 @@ const armed: Event = { type: 'armed', barrier: 100n };
 /** From a fresh start to the first sleep. */
 const TO_SLEEP: readonly Event[] = [
   started,
-  { type: 'connected' },
+  { type: 'connected', wake: 'notify' },
   { type: 'disarmed' },
   change,
   { type: 'sent' },
@@ -34,7 +34,7 @@ const TO_SLEEP: readonly Event[] = [
 /** From "something newer" or a wake-up to the next armed look. */
 const ROUND: readonly Event[] = [{ type: 'disarmed' }, change, { type: 'sent' }, { type: 'elapsed' }, armed];
 
-function play(events: readonly Event[], from: WakeState = initialState('notify', TIMING), atMs = 0): Step {
+function play(events: readonly Event[], from: WakeState = initialState(TIMING), atMs = 0): Step {
   let step: Step = { state: from, effect: undefined };
   for (const event of events) step = decide(step.state, event, atMs, TIMING);
   return step;
@@ -70,18 +70,6 @@ describe('the coalescing window', () => {
   });
 });
 
-test('looks get rarer while an old transaction stays open, and end with it', () => {
-  const open: Event = { type: 'looked', snapshot: { xmax: 200n, running: [50n] }, syncs: [], armed: true };
-  let step = play([...TO_SLEEP.slice(0, -1), open]);
-  const waits = [waitOf(step.effect)];
-  for (let look = 0; look < 5; look += 1) {
-    step = play([{ type: 'elapsed' }, open], step.state);
-    waits.push(waitOf(step.effect));
-  }
-  expect(waits).toEqual([20, 40, 80, 160, 250, 250]);
-  expect(waitOf(play([{ type: 'elapsed' }, nothing], step.state).effect)).toBe(TIMING.heartbeatMs);
-});
-
 test('attempts to connect get rarer, and count from the start again after a look', () => {
   let step = play([started]);
   const rests: (number | undefined)[] = [];
@@ -91,13 +79,52 @@ test('attempts to connect get rarer, and count from the start again after a look
     step = play([{ type: 'elapsed' }], step.state);
   }
   expect(rests).toEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
-  const connected = play([{ type: 'connected' }, { type: 'disarmed' }, change, { type: 'sent' }], step.state);
+  const connected = play(
+    [{ type: 'connected', wake: 'notify' }, { type: 'disarmed' }, change, { type: 'sent' }],
+    step.state,
+  );
   expect(waitOf(play([{ type: 'ended' }], connected.state).effect)).toBe(100);
 });
 
 test('after any loss of the connection everything is looked at as if for the first time', () => {
-  const lost = play([...TO_SLEEP, { type: 'ended' }, { type: 'elapsed' }, { type: 'connected' }]);
+  const lost = play([
+    ...TO_SLEEP,
+    { type: 'ended' },
+    { type: 'elapsed' },
+    { type: 'connected', wake: 'notify' },
+  ]);
   expect(play([{ type: 'disarmed' }], lost.state).effect).toEqual({ do: 'look', seen: undefined });
+});
+
+test('a transaction that is open for long is looked for at a twentieth of the time, and every two seconds at most', () => {
+  const open: Event = { type: 'looked', snapshot: { xmax: 200n, running: [50n] }, syncs: [], armed: true };
+  let { state, effect } = play([...TO_SLEEP.slice(0, -1), open]);
+  let atMs = 0;
+  let looks = 0;
+  const waits: number[] = [];
+  while (atMs < 3_600_000) {
+    const ms = waitOf(effect)!;
+    waits.push(ms);
+    atMs += ms;
+    looks += 1;
+    ({ state, effect } = decide(decide(state, { type: 'elapsed' }, atMs, TIMING).state, open, atMs, TIMING));
+  }
+  expect(waits.slice(0, 3)).toEqual([20, 20, 20]);
+  expect(waits.at(-1)).toBe(2_000);
+  expect(looks).toBeLessThan(2_000);
+  expect(waitOf(play([{ type: 'elapsed' }, nothing], state).effect)).toBe(TIMING.heartbeatMs);
+});
+
+test('each connection goes the way that it began with', () => {
+  const polling = play([started, { type: 'connected', wake: 'poll' }]);
+  expect(polling.effect).toEqual({ do: 'look', seen: undefined });
+  const looked = play([change, { type: 'sent' }, { type: 'elapsed' }], polling.state);
+  expect(looked.effect).toMatchObject({ do: 'look' });
+  const again = play(
+    [{ type: 'failed' }, { type: 'elapsed' }, { type: 'connected', wake: 'notify' }],
+    looked.state,
+  );
+  expect(again.effect).toEqual({ do: 'disarm' });
 });
 
 test('a stop releases the source at once where it waits, and after the effect under way elsewhere', () => {
