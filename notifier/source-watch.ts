@@ -257,7 +257,7 @@ export class SourceWatch {
 
   async #release(): Promise<Outcome> {
     const session = this.#session;
-    if (session !== undefined && this.#state.wake === 'notify') {
+    if (session !== undefined && this.#options.database.wake !== 'poll') {
       await this.#answer(disarmForGood(session.connection)).catch((error: unknown) =>
         this.#sourceFailed(error),
       );

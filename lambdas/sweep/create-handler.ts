@@ -50,14 +50,10 @@ const PURGE_MS = 20_000;
 /** What a sweep needs for a statement that is under way and its own end when it stops purging. */
 const END_MS = 10_000;
 
-/** What AWS hands over with the event; absent where nothing limits a sweep's time. */
-interface SweepContext {
-  getRemainingTimeInMillis(): number;
-}
-
+/** What is built is given AWS's context, absent where nothing limits a sweep's time. */
 export function createSweepHandler(
   options: SweepHandlerOptions,
-): (event?: unknown, context?: SweepContext) => Promise<SweepReport> {
+): (event?: unknown, context?: { getRemainingTimeInMillis(): number }) => Promise<SweepReport> {
   const { fleet, resolveUrl, queue, log, metrics, now, watch, purge } = options;
   const intervalSeconds = options.intervalSeconds ?? SWEEP_INTERVAL_SECONDS;
 

@@ -10,7 +10,7 @@ import type { Finding } from '../../shared/check/finding.ts';
 import { validateConfig } from '../../shared/config/validate-config.ts';
 import { freePort } from '../../shared/local/postgres-server.ts';
 import { connect } from '../../shared/postgres/connection.ts';
-import { applySource, sourceSync, withSource } from '../support/captured-source.ts';
+import { applySource, sourceDatabase, sourceSync, withSource } from '../support/captured-source.ts';
 import { createDatabase, type TestDatabase } from '../support/database.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -89,7 +89,7 @@ test('a fleet that fits has no errors and no warnings, before apply and after, a
   );
   expect([await fingerprint(source), await fingerprint(target)]).toEqual(before);
 
-  await applySource(source.url);
+  await applySource(source.url, [sourceSync()], sourceDatabase('auto'));
   const applied = await fingerprint(source);
   const second = await check(source.url, target.url);
   expect(shortly(second)).toEqual([]);
@@ -172,7 +172,7 @@ test('a limited role: each missing right is named with the statement that grants
     'reports: grant select, insert, update, delete on "public"."orders" to "check_limited";',
   ]);
   expect(shortly(await checked())).toEqual([]);
-  await applySource(source.urlAs(ROLE));
+  await applySource(source.urlAs(ROLE), [sourceSync()], sourceDatabase('auto'));
   expect(shortly(await checked())).toEqual([]);
 });
 
@@ -230,7 +230,7 @@ test('rights on the queue tables are part of the check: who did not install them
   const [source, target] = await pair(
     `create table orders (id int primary key); grant all on orders to ${ROLE}`,
   );
-  await applySource(source.url);
+  await applySource(source.url, [sourceSync()], sourceDatabase('auto'));
   const noUsage = await check(source.urlAs(ROLE), target.url);
   expect(noUsage.find(({ severity }) => severity === 'error')?.text).toContain('USAGE on schema bucardo');
   await withSource(source.url, (db) =>
@@ -245,7 +245,7 @@ test('rights on the queue tables are part of the check: who did not install them
 
 test('a key that changed since apply, and one that the application lost, are errors', async () => {
   const [source, target] = await pair('create table orders (id int primary key, other int not null unique)');
-  await applySource(source.url);
+  await applySource(source.url, [sourceSync()], sourceDatabase('auto'));
   await withSource(source.url, (db) => db.script('alter table public.orders drop constraint orders_pkey'));
   expect(shortly(await check(source.url, target.url))).toContain('error BUC-KEY-CHANGED east public.orders');
 });
