@@ -110,9 +110,13 @@ test('a change of the setting is noticed: by the triggers at once, by the notifi
       queue.forget();
       await session(async (db) => {
         id += 1;
-        if (preparable === 0) return void (await db.run(`insert into t values (${id})`));
+        const sql = `insert into t values (${id})`;
+        if (preparable === 0) {
+          await db.run(sql);
+          return;
+        }
         await db.script(`select setval('bucardo.wake', 1)`);
-        const name = await prepare(db, `insert into t values (${id})`);
+        const name = await prepare(db, sql);
         await db.run(`commit prepared '${name}'`);
       });
       await waitFor(() => queue.kicked('orders/reports'), 20_000, 'a kick');
