@@ -2,7 +2,13 @@
 import type { UnknownLane } from '../shared/status/read-fleet-status.ts';
 import type { LaneStatus } from '../shared/status/read-status.ts';
 import { PENDING_LIMIT } from '../shared/status/read-status.ts';
-import { COPY_REASON_TEXTS, laneState, notesOf, shortened } from '../shared/status/verdict.ts';
+import {
+  brokenKeyTexts,
+  COPY_REASON_TEXTS,
+  laneState,
+  notesOf,
+  shortened,
+} from '../shared/status/verdict.ts';
 import { copyLine } from './copy-text.ts';
 import { formatCount, formatSeconds, formatTable } from './table.ts';
 
@@ -67,6 +73,7 @@ function notes(lane: LaneStatus): readonly string[] {
       ({ relation, why }) =>
         `${relation} may lack changes (${why}): bucardo apply, then bucardo copy ${lane.sync} --to ${lane.destination} --table ${relation}`,
     ),
+    ...brokenKeyTexts(lane),
     ...(lane.sourceMoved ? ['the source was restored or moved; the next run takes it over'] : []),
     ...(lane.tables === 0 ? ['no tables: bucardo check'] : []),
     ...(lane.unapplied.length === 0 ? [] : [`not captured yet: ${shortened(lane.unapplied)}: bucardo apply`]),

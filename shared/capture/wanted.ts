@@ -5,7 +5,7 @@
 import { isLiteral, matchRelations } from '../config/relations.ts';
 import type { Sync } from '../config/types.ts';
 import { BucardoError } from '../errors/bucardo-error.ts';
-import type { Table, UniqueIndex } from '../postgres/catalog.ts';
+import { type Table, type UniqueIndex, unfitText } from '../postgres/catalog.ts';
 import { displayRelation, type RelationName } from '../postgres/identifiers.ts';
 import type { CaptureLevel } from './capture-sql.ts';
 import { bySchemaAndTable } from './delta-name.ts';
@@ -130,7 +130,7 @@ function chooseKey(table: Table, captured: readonly string[] | undefined): Uniqu
       })
     );
   }
-  return table.keys[0] ?? new BucardoError('BUC-TABLE-NO-KEY');
+  return table.keys[0] ?? new BucardoError('BUC-TABLE-NO-KEY', { detail: unfitText(table.unfitKeys) });
 }
 
 /**

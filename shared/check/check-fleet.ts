@@ -12,6 +12,7 @@ import { displayRelation } from '../postgres/identifiers.ts';
 import { type Finding, findingOf, note } from './finding.ts';
 import { findLane } from './lane-findings.ts';
 import { awaitedCopies, readFilled } from './read-filled.ts';
+import { findRoutes, type RoutedSync } from './route-findings.ts';
 import { readServer, type ServerFacts } from './read-server.ts';
 import { readSource, type SourceFacts } from './read-source.ts';
 import { readTables, type TableAccess } from './read-tables.ts';
@@ -62,8 +63,34 @@ export async function checkFleet(context: CheckContext): Promise<readonly Findin
   const targets = await Promise.all(lanes.map(async (lane) => await lookAtTarget(context, lane, looks)));
   return [
     ...databases.flatMap((database) => findDatabase(fleet, database, looks.get(database.name))),
+    ...findRoutes(...routesOf(fleet, looks)),
     ...lanes.flatMap((lane, position) => findInLane(lane, looks, targets[position])),
   ];
+}
+
+/** What the databases that answered say about who is who, and which tables travel. */
+function routesOf(
+  fleet: Fleet,
+  looks: ReadonlyMap<string, Answer<DatabaseLook>>,
+): readonly [readonly RoutedSync[], ReadonlyMap<string, string>] {
+  const identities = [...looks].flatMap(([name, answer]) => {
+    const identity = factsOf(answer)?.server.identity;
+    return identity === undefined ? [] : [[name, identity] as const];
+  });
+  const syncs = [...fleet.syncs.values()].map((sync): RoutedSync => {
+    const capture = factsOf(looks.get(sync.source))?.source?.capture;
+    const selected = capture === undefined ? [] : selectRelations([sync], capture.existing);
+    return {
+      sync,
+      tables: new Map(
+        selected.map((relation) => {
+          const name = displayRelation(relation);
+          return [name, capture?.facts.get(name)?.partitions.map(displayRelation) ?? []];
+        }),
+      ),
+    };
+  });
+  return [syncs, new Map(identities)];
 }
 
 async function lookAtDatabase(context: CheckContext, database: Database): Promise<Answer<DatabaseLook>> {

@@ -1,4 +1,5 @@
 /** What one server says about itself and about our session with it. Reads only; nothing is locked or left behind. */
+import { DATABASE_OID } from '../capture/source-identity.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { asBucardoError } from '../errors/bucardo-error.ts';
 
@@ -20,12 +21,15 @@ export interface ServerFacts {
   readonly mayCreateTemporary: boolean;
   /** May read the cluster's identity, by which a restored source is recognized. */
   readonly mayReadControl: boolean;
-  /** Undefined if it may not be read. */
-  readonly systemIdentifier: string | undefined;
   /** max_prepared_transactions. */
   readonly preparable: number;
   /** Transactions of this database that are prepared and not ended, and the age of the oldest. */
   readonly prepared: { readonly count: number; readonly oldestSeconds: number };
+  /**
+   * Equal for sessions of one database only: a copy of a whole cluster has its identifier and its oids, but is another server, and
+   * no two were started in the same microsecond.
+   */
+  readonly identity: string;
   readonly mayBeReplica: boolean;
   readonly clock: Clock;
 }
@@ -52,6 +56,7 @@ const READ_SERVER = `
     (select d.datcollate from pg_database d where d.datname = current_database())::text as collation,
     (select s.reset_val from pg_settings s where s.name = 'synchronous_commit') as "synchronousCommit",
     has_database_privilege(current_database(), 'temporary') as "mayCreateTemporary",
+    format('%s %s', ${DATABASE_OID}, pg_postmaster_start_time()) as identity,
     has_function_privilege('pg_control_system()', 'execute') as "mayReadControl",
     current_setting('max_prepared_transactions')::int as preparable,
     (
@@ -60,24 +65,16 @@ const READ_SERVER = `
       from pg_prepared_xacts x where x.database = current_database()
     ) as prepared`;
 
-type ServerRow = Omit<ServerFacts, 'version' | 'systemIdentifier' | 'mayBeReplica' | 'clock'>;
+type ServerRow = Omit<ServerFacts, 'version' | 'mayBeReplica' | 'clock'>;
 
 export async function readServer(db: Connection): Promise<ServerFacts> {
   const row = await db.row<ServerRow>(READ_SERVER);
   return {
     ...row,
     version: db.serverVersion,
-    systemIdentifier: row.mayReadControl ? await readSystemIdentifier(db) : undefined,
     mayBeReplica: await tryReplicaRole(db),
     clock: await readClock(db),
   };
-}
-
-async function readSystemIdentifier(db: Connection): Promise<string> {
-  const { id } = await db.row<{ id: string }>(
-    `select system_identifier::text as id from pg_control_system()`,
-  );
-  return id;
 }
 
 /** Since Postgres 15 the right may also be granted, so the only way to know on all versions is to try. */

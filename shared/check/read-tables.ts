@@ -18,8 +18,18 @@ export interface TableAccess extends RelationName {
   readonly rowSecurity: boolean;
   /** Enabled triggers of users: `O` fires for applications, `A` always, `R` in the replica role only. */
   readonly triggers: readonly { readonly name: string; readonly enabled: string }[];
+  /** Enabled rules on INSERT, UPDATE and DELETE, with when they act as for triggers. */
+  readonly rules: readonly TableRule[];
   /** Foreign keys of others to this table whose ON DELETE changes the referring rows. */
   readonly actingForeignKeys: readonly ActingForeignKey[];
+}
+
+interface TableRule {
+  readonly name: string;
+  readonly event: 'INSERT' | 'UPDATE' | 'DELETE';
+  /** DO INSTEAD: the rows that are written do not arrive. */
+  readonly instead: boolean;
+  readonly enabled: string;
 }
 
 export interface ActingForeignKey {
@@ -50,6 +60,13 @@ const READ_TABLES = `
       where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled <> 'D'
         and p.pronamespace is distinct from to_regnamespace('bucardo')
     ) as triggers,
+    (
+      select coalesce(json_agg(json_build_object('name', r.rulename, 'instead', r.is_instead, 'enabled', r.ev_enabled,
+        'event', case r.ev_type when '2' then 'UPDATE' when '3' then 'INSERT' else 'DELETE' end
+      ) order by r.rulename), '[]')
+      from pg_rewrite r
+      where r.ev_class = c.oid and c.relkind in ('r', 'p') and r.ev_type in ('2', '3', '4') and r.ev_enabled <> 'D'
+    ) as rules,
     (
       select coalesce(json_agg(json_build_object(
         'name', f.conname,

@@ -48,9 +48,14 @@ export function findServer(
     );
   }
   if (facts.readOnly !== 'no' && (isSource || isTarget)) {
-    const detail =
-      facts.readOnly === 'standby' ? 'the server is a standby' : 'default_transaction_read_only is on';
-    findings.push(findingOf(new BucardoError('BUC-DB-READ-ONLY', { database, detail })));
+    const [detail, remedy] =
+      facts.readOnly === 'standby'
+        ? ['the server is a standby', 'Point the URL at the primary.']
+        : [
+            'default_transaction_read_only is on for the role',
+            `For this role alone: alter role ${quoteIdentifier(facts.role)} in database ${quoteIdentifier(facts.databaseName)} set default_transaction_read_only = off;`,
+          ];
+    findings.push(findingOf(new BucardoError('BUC-DB-READ-ONLY', { database, detail, remedy })));
   }
   const { role } = facts;
   if (isTarget && !facts.mayCreateTemporary) {
@@ -170,7 +175,7 @@ export interface ServerPair {
 export function findServerPair({ sync, source, target }: ServerPair): readonly Finding[] {
   const where = { sync, database: target.name };
   const findings: Finding[] = [];
-  if (isSameDatabase(source.facts, target.facts)) {
+  if (source.facts.identity === target.facts.identity) {
     findings.push(
       note(
         'error',
@@ -209,13 +214,4 @@ export function findServerPair({ sync, source, target }: ServerPair): readonly F
     );
   }
   return findings;
-}
-
-/** A standby has its primary's identity, but takes no writes anyway. */
-function isSameDatabase(a: ServerFacts, b: ServerFacts): boolean {
-  return (
-    a.systemIdentifier !== undefined &&
-    a.systemIdentifier === b.systemIdentifier &&
-    a.databaseName === b.databaseName
-  );
 }

@@ -173,6 +173,17 @@ function findBystanders(table: LaneTable, access: TableAccess): readonly Finding
         `Disable the trigger at the target, or let it return early where current_setting('bucardo.applying', true) = 'on'.`,
       ),
     ),
+    ...access.rules
+      .filter(({ enabled }) => enabled === 'A' || enabled === (table.replicaRole ? 'R' : 'O'))
+      .map(({ name, event, instead }) =>
+        note(
+          instead ? 'error' : 'warning',
+          'rule-acts',
+          where,
+          `rule ${name} ON ${event}${instead ? ' DO INSTEAD' : ''} acts on replicated rows too${instead ? ', which then do not arrive' : ''}`,
+          `alter table ${quoteRelation(table.name)} disable rule ${quoteIdentifier(name)}; or write a trigger in its place, which can tell replicated rows from others.`,
+        ),
+      ),
     ...(table.replicaRole ? [] : access.actingForeignKeys).map(({ name, on, action }) =>
       note(
         'warning',

@@ -83,8 +83,9 @@ export const errorCodes = describe({
     title: 'A database takes no writes',
     retry: 'later',
     meaning:
-      'The server is a standby or in read-only mode. The lane waits and catches up when writes are possible.',
-    remedy: 'Point the URL at the primary, or end the read-only mode.',
+      'The server is a standby, or the role’s transactions are read-only there (default_transaction_read_only). The lane waits and catches up when writes are possible.',
+    remedy:
+      'If it is a standby, point the URL at the primary. If default_transaction_read_only is on, switch it off for the replication role alone: alter role … set default_transaction_read_only = off.',
   },
   'BUC-DB-FULL': {
     title: 'A database has no room left',
@@ -132,9 +133,10 @@ export const errorCodes = describe({
   'BUC-TABLE-NO-KEY': {
     title: 'A table has no key',
     retry: 'never',
-    meaning: 'Rows are found by primary key or unique index; the table has neither.',
+    meaning:
+      'Rows are found by primary key or unique index, and the table has none that can serve: valid, checked at once (not deferrable), on plain columns, for all rows (no WHERE), not WITHOUT OVERLAPS. An index that cannot serve is named with the reason.',
     remedy:
-      'Add a primary key (or a unique index without expressions and without a predicate), or exclude the table.',
+      'Add a primary key (or a unique index without expressions and without a predicate, not deferrable), beside one that cannot serve if need be; or exclude the table.',
   },
   'BUC-TARGET-NO-UNIQUE': {
     title: 'The target has no unique index on the key',

@@ -44,6 +44,15 @@ export interface UniqueIndex {
   readonly columns: readonly KeyColumn[];
 }
 
+/** A unique index by which rows cannot be replicated. */
+interface UnfitKey {
+  readonly name: string;
+  /** Names of its columns; expressions are left out. */
+  readonly columns: readonly string[];
+  /** A clause: `it is deferrable`. */
+  readonly why: string;
+}
+
 export interface ForeignKey {
   readonly name: string;
   readonly references: RelationName;
@@ -77,6 +86,8 @@ export interface Table extends RelationName {
   readonly columns: readonly Column[];
   /** Best key first; empty if rows cannot be told apart. */
   readonly keys: readonly UniqueIndex[];
+  /** The other unique indexes, and why each of them cannot serve. */
+  readonly unfitKeys: readonly UnfitKey[];
   /** How many unique or exclusion constraints (and unique indexes) there are altogether, keys included. */
   readonly uniqueConstraints: number;
   readonly foreignKeys: readonly ForeignKey[];
@@ -212,6 +223,28 @@ const DESCRIBE_TABLES = `
       ) k
     ) as keys,
     (
+      select coalesce(json_agg(json_build_object(
+        'name', ic.relname,
+        'columns', array(
+          select a.attname from pg_attribute a
+          where a.attrelid = i.indrelid and a.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1]) order by a.attnum
+        ),
+        'why', case
+          when not i.indisvalid then 'it is INVALID: its creation failed or has not ended'
+          when i.indisexclusion then 'it is WITHOUT OVERLAPS'
+          when i.indexprs is not null then 'it has an expression'
+          when i.indpred is not null then 'it is partial (WHERE)'
+          when not i.indimmediate then 'it is deferrable'
+          else format('it is a %s index', am.amname)
+        end
+      ) order by i.indisprimary desc, ic.relname), '[]')
+      from pg_index i
+      join pg_class ic on ic.oid = i.indexrelid
+      join pg_am am on am.oid = ic.relam
+      where i.indrelid = w.oid and i.indisunique and not (i.indisvalid and i.indimmediate
+        and i.indpred is null and i.indexprs is null and am.amname = 'btree')
+    ) as "unfitKeys",
+    (
       select count(*)::int from pg_index i where i.indrelid = w.oid and (i.indisunique or i.indisexclusion)
     ) as "uniqueConstraints",
     (
@@ -258,6 +291,12 @@ const DESCRIBE_TABLES = `
 
 type Counts = 'oid' | 'estimatedRows' | 'sizeBytes';
 type TableRow = Omit<Table, Counts> & Readonly<Record<Counts, string>>;
+
+/** `its key item_pkey cannot serve, because it is deferrable`; undefined if there is none such. */
+export function unfitText(keys: readonly UnfitKey[]): string | undefined {
+  if (keys.length === 0) return undefined;
+  return keys.map(({ name, why }) => `its key ${name} cannot serve, because ${why}`).join('; ');
+}
 
 /** The tables among `names` that exist, by `displayRelation` name. */
 export async function describeTables(

@@ -53,10 +53,14 @@ export async function recordRun(
   );
 }
 
-/** When a run began: when its first batch looked, by the source's clock, or how it was in this process (`performance.now()`). */
-export interface RunBegan {
+/** A run that failed: what it had done before, and when it began. */
+export interface FailedRun {
+  /** When its first batch looked, by the source's clock; undefined if none came to its end. */
   readonly lookedAt: string | undefined;
+  /** By this process (`performance.now()`). */
   readonly startedAtMs: number;
+  /** Rows that it wrote or deleted and that were not recorded before. */
+  readonly newRows: number;
 }
 
 /** @param error its text holds names only, so it may be shown to everybody who may read the status */
@@ -64,16 +68,17 @@ export async function recordFailure(
   source: Connection,
   { sync, destination }: Lane,
   error: BucardoError,
-  began: RunBegan,
+  run: FailedRun,
 ): Promise<void> {
   const { now } = await source.row<{ now: string }>(`select clock_timestamp() as now`);
   // The server read its clock before the answer came, so this is the run's beginning or a moment before it, never later.
-  const sinceSeconds = (performance.now() - began.startedAtMs) / 1000;
+  const sinceSeconds = (performance.now() - run.startedAtMs) / 1000;
   const { failures } = await source.row<{ failures: number }>(
     `update bucardo.lane_status set failures = failures + 1, error_code = $3, error_detail = $4, error_at = clock_timestamp(),
-       error_run_at = coalesce($5::timestamptz, $6::timestamptz - make_interval(secs => $7))
+       error_run_at = coalesce($5::timestamptz, $6::timestamptz - make_interval(secs => $7)),
+       total_rows = total_rows + $8
      where (sync, destination) = ($1, $2) returning failures`,
-    [sync, destination, error.code, error.message, began.lookedAt, now, sinceSeconds],
+    [sync, destination, error.code, error.message, run.lookedAt, now, sinceSeconds, run.newRows],
   );
   await source.run(
     `update bucardo.lane_status set retry_at = clock_timestamp() + $3 * interval '1 second'

@@ -3,7 +3,7 @@
  * invent data, with an error that names the column.
  */
 import { BucardoError } from '../errors/bucardo-error.ts';
-import type { ActingKey, Column, KeyColumn, Table } from '../postgres/catalog.ts';
+import { type ActingKey, type Column, type KeyColumn, type Table, unfitText } from '../postgres/catalog.ts';
 import { displayRelation, type RelationName } from '../postgres/identifiers.ts';
 import { mayJudgeDifferently } from './key-equality.ts';
 
@@ -90,7 +90,9 @@ export function planRelation(
   if (targetKey === undefined) {
     throw new BucardoError('BUC-TARGET-NO-UNIQUE', {
       ...concern,
-      detail: `(${captured.keyColumns.join(', ')})`,
+      detail: [`(${captured.keyColumns.join(', ')})`, unfitText(sameKeys(target, captured.keyColumns))]
+        .filter((text) => text !== undefined)
+        .join('; '),
     });
   }
   const key = captured.keyColumns.map((name): PlannedKeyColumn => {
@@ -136,6 +138,16 @@ export function planRelation(
 
 function fillsItself({ hasDefault, identity, generated }: Column): boolean {
   return hasDefault || identity !== 'none' || generated;
+}
+
+/** Unique indexes on the very key that cannot serve all the same. */
+function sameKeys({ unfitKeys }: Table, key: readonly string[]): Table['unfitKeys'] {
+  return unfitKeys.filter(({ columns }) =>
+    sameNames(
+      columns.map((name) => ({ name })),
+      key,
+    ),
+  );
 }
 
 function sameNames(columns: readonly { readonly name: string }[], names: readonly string[]): boolean {

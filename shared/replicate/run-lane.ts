@@ -18,7 +18,7 @@ import type { LaneRunContext, LaneRunOutcome } from './lane-run.ts';
 import type { LaneState } from './lane-state.ts';
 import type { LargeTransaction } from './large-transaction.ts';
 import { recordWrites } from './record-batch.ts';
-import { recordFailure, recordRun, type RunBegan } from './lane-status.ts';
+import { type FailedRun, recordFailure, recordRun } from './lane-status.ts';
 import { Pace, writeNote } from './pace.ts';
 import { type BatchSettings, runBatch } from './run-batch.ts';
 import { type CopyAttempt, runCopyStep } from './run-copy.ts';
@@ -36,7 +36,7 @@ export async function runLane(lane: Lane, context: LaneRunContext): Promise<Lane
     // A lane that is busy is well; its other run says how it went.
     if (known.code === 'BUC-LANE-BUSY' || known.code === 'BUC-LANE-OVERTAKEN') throw known;
     await run
-      .withSource((source) => recordFailure(source, lane, known, run.began))
+      .withSource((source) => recordFailure(source, lane, known, run.failed))
       .catch(() => {
         context.log('warn', 'lane.failure.unrecorded', { sync: lane.sync, destination: lane.destination });
       });
@@ -47,6 +47,7 @@ export async function runLane(lane: Lane, context: LaneRunContext): Promise<Lane
 class LaneRun {
   readonly #lane: Lane;
   readonly #context: LaneRunContext;
+  /** Of `performance.now()`, which no correction of the clock moves. */
   readonly #startedAtMs = performance.now();
   /** When the first and the last batch that came to its end looked at the source, by its clock. */
   #firstLook: string | undefined;
@@ -63,7 +64,7 @@ class LaneRun {
     this.#context = context;
     this.#pace = new Pace({
       batchRows: sync.batchRows,
-      startedAtMs: this.#startedAtMs,
+      startedAtMs: Date.now(),
       deadlineMs: context.deadlineMs,
       writeNote: (deltas) => this.#note(deltas),
     });
@@ -80,9 +81,10 @@ class LaneRun {
     return { rows: this.#rows, batches: this.#batches, more: end === 'time is up' };
   }
 
-  /** When the run began: by the source's clock if it came so far, else by ours. */
-  get began(): RunBegan {
-    return { lookedAt: this.#firstLook, startedAtMs: this.#startedAtMs };
+  /** What is to be recorded of it if it failed. */
+  get failed(): FailedRun {
+    const newRows = this.#rows - this.#recordedRows;
+    return { lookedAt: this.#firstLook, startedAtMs: this.#startedAtMs, newRows };
   }
 
   async withSource<Result>(body: (source: Connection) => Promise<Result>): Promise<Result> {

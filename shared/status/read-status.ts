@@ -67,6 +67,8 @@ export interface LaneStatus {
   }[];
   /** Tables of which the first copy (`if-empty`) copied nothing, because the target had rows: these may differ. */
   readonly notCopied: readonly { readonly relation: string; readonly secondsAgo: number }[];
+  /** Key columns that were captured and are not there any more: renamed or dropped. */
+  readonly brokenKeys: readonly { readonly relation: string; readonly column: string }[];
   /** The source was restored or moved since the lane's mark was made, and no run has seen it yet. */
   readonly sourceMoved: boolean;
   /** How many tables the lane has. */
@@ -122,6 +124,7 @@ interface StatusRow {
   readonly copyNeeded: readonly (Named & { readonly reason: CopyReason })[];
   readonly purgeFailures: readonly (Named & Omit<LaneStatus['purgeFailures'][number], 'relation'>)[];
   readonly notCopied: readonly (Named & { readonly secondsAgo: number })[];
+  readonly brokenKeys: readonly (Named & { readonly column: string })[];
 }
 
 /** $1 syncs. One row per registered lane. A mark of another place says nothing: everything is pending then. */
@@ -178,7 +181,18 @@ const READ_STATUS = `
         'secondsAgo', extract(epoch from clock_timestamp() - k.skipped_at)::float8)
         order by k.schema_name, k.table_name), '[]')
       from bucardo.copy_skipped k where (k.sync, k.destination) = (p.sync, p.destination)
-    ) as "notCopied"
+    ) as "notCopied",
+    (
+      select coalesce(json_agg(json_build_object('schema', r.schema_name, 'table', r.table_name, 'column', k.name)
+        order by r.schema_name, r.table_name, k.name), '[]')
+      from bucardo.sync_relation sr
+      join bucardo.relation r using (schema_name, table_name)
+      join pg_class c on c.oid = r.table_oid
+      cross join unnest(r.key_columns) as k(name)
+      where sr.sync = p.sync and not exists (
+        select from pg_attribute a where a.attrelid = c.oid and a.attname = k.name and not a.attisdropped
+      )
+    ) as "brokenKeys"
   from bucardo.progress p
   left join bucardo.lane_status s using (sync, destination)
   where p.sync = any($1)
@@ -263,6 +277,7 @@ function laneStatus(
       relation: displayRelation(name),
       secondsAgo,
     })),
+    brokenKeys: row.brokenKeys.map(({ column, ...name }) => ({ relation: displayRelation(name), column })),
     sourceMoved: row.sourceMoved,
     tables: row.relations.length,
     unapplied,

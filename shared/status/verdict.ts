@@ -10,6 +10,7 @@ const LANE_STATES = [
   'paused',
   'failing',
   'source moved',
+  'key changed',
   'held',
   'copying',
   'needs copy',
@@ -40,6 +41,7 @@ const HOLDS: Readonly<Record<LaneState, (lane: LaneStatus) => boolean>> = {
   failing: ({ failures, error, deadLetterSecondsAgo }) =>
     failures > 0 || error !== undefined || deadLetterSecondsAgo !== undefined,
   'source moved': ({ sourceMoved }) => sourceMoved,
+  'key changed': ({ brokenKeys }) => brokenKeys.length > 0,
   held: ({ held }) => held.length > 0,
   copying: ({ copies }) => copies.length > 0,
   'needs copy': ({ copyNeeded, uncaptured }) => copyNeeded.length + uncaptured.length > 0,
@@ -61,6 +63,7 @@ export function obstaclesOf(lane: LaneStatus): readonly string[] {
   return [
     ...(pausedSecondsAgo === undefined ? [] : [`the lane is paused; bucardo resume ${to}`]),
     ...(sourceMoved ? ['the source was restored or moved, and no run has seen it yet'] : []),
+    ...brokenKeyTexts(lane),
     ...held.map(({ message }) => message),
     ...copyNeeded.map(
       ({ relation, reason }) =>
@@ -78,6 +81,14 @@ export function obstaclesOf(lane: LaneStatus): readonly string[] {
           `${rejectedRows} ${rejectedRows === 1 ? 'row is' : 'rows are'} parked because the target refused them; bucardo rejected list ${to}`,
         ]),
   ];
+}
+
+/** Captured keys that the table does not have any more. */
+export function brokenKeyTexts({ brokenKeys }: LaneStatus): readonly string[] {
+  return brokenKeys.map(
+    ({ relation, column }) =>
+      `key column ${column} of ${relation} was renamed or dropped, and changes of the table cannot be captured; rename it back, or bucardo uninstall --table ${relation}, then bucardo apply and bucardo copy`,
+  );
 }
 
 /** What somebody should know who hears that all changes have arrived. */

@@ -432,3 +432,106 @@ test('a missing variable is a finding of its database, and the rest is checked',
   ]);
   expect(findings.some(({ database, code }) => database === 'east' && code === 'server')).toBe(true);
 });
+
+test('one database under two names, a partition in another sync and a cascade behind other names are found by what is there', async () => {
+  const sql = `create table item (id int primary key, at int);
+    create table part (id int, at int, primary key (id, at)) partition by range (at);
+    create table part_1 partition of part for values from (0) to (10);
+    create table own (id int primary key)`;
+  const [source, target, third] = [
+    await createDatabase(sql),
+    await createDatabase(sql),
+    await createDatabase(sql),
+  ];
+  const urls: Readonly<Record<string, string>> = {
+    shop: source.url,
+    reports: target.url,
+    again: target.url,
+    third: third.url,
+    unused: target.url,
+  };
+  const fleet = validateConfig(
+    {
+      databases: Object.fromEntries(
+        Object.keys(urls).map((name) => [name, { engine: 'postgres', url: { kind: 'env', name } }]),
+      ),
+      syncs: {
+        both: { sources: ['shop'], targets: ['reports', 'again'], tables: ['public.own'] },
+        all: { sources: ['shop'], targets: ['reports'], tables: ['public.part', 'public.item'] },
+        one: { sources: ['shop'], targets: ['reports'], tables: ['public.part_1'] },
+        onward: { sources: ['again'], targets: ['third'], tables: ['public.item'] },
+      },
+    },
+    'bucardo.config.ts',
+  );
+  const findings = await checkFleet({ fleet, resolveUrl: ({ name }) => Promise.resolve(urls[name] ?? '') });
+  expect(
+    findings
+      .filter(({ code }) => ['same-database', 'delivered-twice', 'cascade'].includes(code))
+      .map(({ severity, code, sync, database, relation = '' }) =>
+        [severity, code, sync, database, relation].join(' ').trim(),
+      )
+      .sort(),
+  ).toEqual([
+    'error cascade onward again public.item',
+    'error delivered-twice one reports public.part_1',
+    'error same-database both again',
+  ]);
+});
+
+test('a key that cannot serve is named with the reason, at the source and at the target', async () => {
+  const kinds: readonly (readonly [table: string, sql: string, why: string, oldest?: number])[] = [
+    ['deferred', 'id int primary key deferrable', 'it is deferrable'],
+    ['expression', 'id int not null; create unique index e on expression ((id + 1))', 'it has an expression'],
+    [
+      'partial',
+      'id int not null; create unique index p on partial (id) where id > 0',
+      'it is partial \\(WHERE\\)',
+    ],
+    [
+      'periods',
+      'id int4range, at daterange, primary key (id, at without overlaps)',
+      'it is WITHOUT OVERLAPS',
+      180000,
+    ],
+  ];
+  const source = await createDatabase();
+  const app = await source.app();
+  const known = kinds.filter(([, , , oldest = 0]) => app.serverVersion >= oldest);
+  for (const [table, sql] of known) {
+    const [columns = '', ...more] = sql.split('; ');
+    await app.script([`create table ${table} (${columns})`, ...more].join('; '));
+  }
+  const target = await createDatabase('create table fine (id int primary key deferrable)');
+  await app.script('create table fine (id int primary key); create table broken (id int)');
+  await app.script('insert into broken values (1), (1)');
+  await app.script('create unique index concurrently broken_id on broken (id)').catch(() => {});
+  const findings = await check(source.url, target.url);
+  const textOf = (relation: string, code: string) =>
+    findings.find((finding) => finding.relation === `public.${relation}` && finding.code === code)?.text;
+  for (const [table, , why] of known)
+    expect(textOf(table, 'BUC-TABLE-NO-KEY')).toMatch(
+      new RegExp(`its key \\S+ cannot serve, because ${why}`),
+    );
+  expect(textOf('broken', 'BUC-TABLE-NO-KEY')).toMatch(
+    /its key broken_id cannot serve, because it is INVALID/,
+  );
+  expect(textOf('fine', 'BUC-TARGET-NO-UNIQUE')).toMatch(
+    /\(id\); its key fine_pkey cannot serve.*deferrable/,
+  );
+});
+
+test('a rule at the target that acts on what is written is told, as an error if it acts instead', async () => {
+  const [source, target] = await pair('create table item (id int primary key); create table log (id int)');
+  const app = await target.app();
+  await app.script(`create rule quiet as on insert to item do instead nothing; create rule also as on delete to item do also select 1;
+    create rule off as on update to item do also select 1; alter table item disable rule off;
+    alter table item enable always rule quiet; alter table item enable always rule also`);
+  const findings = await check(source.url, target.url, { tables: ['public.item'] });
+  const rules = findings.filter(({ code }) => code === 'rule-acts');
+  expect(rules.map(({ severity, text }) => `${severity} ${text}`)).toEqual([
+    'warning rule also ON DELETE acts on replicated rows too',
+    'error rule quiet ON INSERT DO INSTEAD acts on replicated rows too, which then do not arrive',
+  ]);
+  expect(rules[1]?.remedy).toContain('alter table "public"."item" disable rule "quiet"');
+});

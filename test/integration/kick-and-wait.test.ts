@@ -48,10 +48,11 @@ test('changes of a held table wait at the table’s own mark, and are not done w
 
 test('an error of a run that began before the kick is not the outcome, even if it is recorded after it', async () => {
   const lane = await createLaneFixture({ schema: TABLE });
+  const functions = await lane.session(lane.sourceUrl);
   await lane.source.script(`insert into item values (1, 'x')`);
-  const began = { lookedAt: undefined, startedAtMs: performance.now() };
+  const began = { lookedAt: undefined, startedAtMs: performance.now(), newRows: 0 };
   const outcome = await kickWait(lane, async () => {
-    await recordFailure(lane.source, lane.lane, new BucardoError('BUC-DB-FULL'), began);
+    await recordFailure(functions, lane.lane, new BucardoError('BUC-DB-FULL'), began);
     await lane.run();
   });
   expect(outcome).toEqual(DONE);
@@ -59,17 +60,17 @@ test('an error of a run that began before the kick is not the outcome, even if i
 
 test('an error of a run that began after the kick is the outcome', async () => {
   const lane = await createLaneFixture({ schema: TABLE });
+  const functions = await lane.session(lane.sourceUrl);
   const outcome = await kickWait(lane, async () => {
-    const began = { lookedAt: undefined, startedAtMs: performance.now() };
-    // However soon a run fails, some time has passed at the source.
-    await lane.source.row('select pg_sleep(0.05)');
-    await recordFailure(lane.source, lane.lane, new BucardoError('BUC-DB-FULL'), began);
+    const began = { lookedAt: undefined, startedAtMs: performance.now(), newRows: 0 };
+    await recordFailure(functions, lane.lane, new BucardoError('BUC-DB-FULL'), began);
   });
   expect(outcome.error?.message).toMatch(/A database has no room left/);
 });
 
 test('a look that began before the kick does not count, even if it is recorded after it', async () => {
   const lane = await createLaneFixture({ schema: TABLE });
+  const functions = await lane.session(lane.sourceUrl);
   const { now } = await lane.source.row<{ now: string }>('select clock_timestamp() as now');
   const run = {
     startedAt: now,
@@ -80,7 +81,7 @@ test('a look that began before the kick does not count, even if it is recorded a
     batches: 1,
     newRows: 1,
   };
-  const outcome = await kickWait(lane, () => recordRun(lane.source, lane.lane, run), 1);
+  const outcome = await kickWait(lane, () => recordRun(functions, lane.lane, run), 1);
   expect(outcome.error?.message).toMatch(/no run that began after the kick/);
 });
 
@@ -165,4 +166,20 @@ test('a copy that was skipped is settled by a copy, or by accepting the rows', a
   expect(await acceptRows(lane.source, { sync: 'orders', destination: 'reports_2' })).toHaveLength(1);
   expect(await skipped()).toEqual([]);
   expect(await acceptRows(lane.source, { sync: 'orders' })).toEqual([]);
+});
+
+test('rows that a run delivered before it failed are counted', async () => {
+  const lane = await createLaneFixture({ schema: TABLE, batchRows: 1 });
+  await lane.source.script(`insert into item values (1, 'x')`);
+  await lane.source.script(`insert into item values (2, 'x')`);
+  // The second batch meets an error of the whole lane.
+  await lane.target.script(`create function stop() returns trigger language plpgsql as $$
+    begin raise exception using errcode = '53100'; end $$;
+    create trigger stop before insert on item for each row when (new.id = 2) execute function stop();
+    alter table item enable always trigger stop`);
+  await expect(lane.run()).rejects.toMatchObject({ code: 'BUC-DB-FULL' });
+  expect(await lane.source.row('select total_rows, failures from bucardo.lane_status')).toEqual({
+    total_rows: '1',
+    failures: 1,
+  });
 });

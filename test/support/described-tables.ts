@@ -40,6 +40,7 @@ export function table(columns: readonly Column[], given: Partial<Table> = {}): T
     estimatedRows: 0,
     columns,
     keys: [index('id')],
+    unfitKeys: [],
     uniqueConstraints: 1,
     foreignKeys: [],
     replaceable: true,

@@ -41,22 +41,29 @@ export async function judge(fixture: LaneFixture, places: Places = {}): Promise<
   };
 }
 
-/** @param runs what the kick sets off */
+/** @param runs what the kick sets off, again and again as a queue does until the outcome is there; undefined: nothing */
 export async function kickWait(
   fixture: LaneFixture,
-  runs: () => Promise<unknown>,
+  runs: (() => Promise<unknown>) | undefined,
   timeoutSeconds = 60,
 ): Promise<LaneOutcome> {
-  let running: Promise<unknown> = Promise.resolve();
+  const over = new AbortController();
+  const work = async (): Promise<void> => {
+    if (runs === undefined) return;
+    do await runs().catch(() => {});
+    while (!over.signal.aborted);
+  };
+  let working: Promise<void> = Promise.resolve();
   const [outcome] = await kickAndWait(fixture.source, {
     sync: fixture.sync,
     lanes: [fixture.lane],
     send: async () => {
-      running = runs().catch(() => {});
+      working = work();
     },
     timeoutSeconds,
   });
-  await running;
+  over.abort();
+  await working;
   if (outcome === undefined) throw new Error('no outcome');
   return outcome;
 }

@@ -18,9 +18,9 @@ const HEALTHY: ServerFacts = {
   synchronousCommit: 'on',
   mayCreateTemporary: true,
   mayReadControl: true,
-  systemIdentifier: '1',
   preparable: 0,
   prepared: { count: 0, oldestSeconds: 0 },
+  identity: 'east',
   mayBeReplica: true,
   clock: { aheadSeconds: 0, uncertainSeconds: 0.01 },
 };
@@ -37,7 +37,7 @@ function findPair(source: Partial<ServerFacts>, target: Partial<ServerFacts>): r
   return findServerPair({
     sync: 'orders',
     source: { name: 'east', facts: { ...HEALTHY, ...source } },
-    target: { name: 'reports', facts: { ...HEALTHY, databaseName: 'copy', ...target } },
+    target: { name: 'reports', facts: { ...HEALTHY, databaseName: 'copy', identity: 'reports', ...target } },
   });
 }
 
@@ -100,10 +100,10 @@ test('clocks that certainly differ by a second are a warning, and never an error
 });
 
 test('a target that is its own source is an error', () => {
-  expect(findPair({}, { databaseName: 'shop' })).toMatchObject([
+  expect(findPair({}, { databaseName: 'shop', identity: 'east' })).toMatchObject([
     { severity: 'error', code: 'same-database' },
   ]);
-  expect(findPair({}, { databaseName: 'shop', systemIdentifier: '2' })).toEqual([]);
+  expect(findPair({}, { databaseName: 'shop' })).toEqual([]);
 });
 
 test('an encoding that lacks characters of the source is a warning; UTF8 lacks none', () => {
