@@ -37,6 +37,7 @@ insert into bucardo.truncation (schema_name, table_name, txid, txntime, reason)
   system_identifier = (select system_identifier from pg_control_system())`,
     `update bucardo.held_relation set mark = null`,
     `delete from bucardo.purge_mark`,
+    `delete from bucardo.large_transaction`,
     `insert into bucardo.copy_needed (sync, destination, schema_name, table_name, reason)
   select p.sync, p.destination, s.schema_name, s.table_name, 'restored'
   from bucardo.progress p join bucardo.sync_relation s using (sync)

@@ -33,6 +33,8 @@ export class Pace {
   /** What was found unfinished, while a note of this run stands in its place. */
   #found: number | undefined;
   #noted = false;
+  /** After a batch that did not end: each success allows twice as much. */
+  #limit: number | undefined;
 
   constructor(settings: PaceSettings) {
     this.#settings = settings;
@@ -45,10 +47,14 @@ export class Pace {
 
   /** @param history as the source has it */
   batchDeltas(history: BatchHistory): number {
-    return planBatchDeltas(this.#settings.batchRows, this.#current(history), this.#time());
+    const current = this.#current(history);
+    const planned = planBatchDeltas(this.#settings.batchRows, current, this.#time());
+    if (current.unfinished !== undefined) this.#limit = planned;
+    return Math.min(planned, this.#limit ?? planned);
   }
 
   oversized(deltas: number, history: BatchHistory): OversizedPlan {
+    if (this.#limit !== undefined && deltas > this.#limit) return 'in parts';
     return planOversized(deltas, this.#settings.batchRows, this.#current(history), this.#time());
   }
 
@@ -64,7 +70,8 @@ export class Pace {
       this.#noted = true;
       await this.#settings.writeNote(deltas);
     };
-    if (deltas > NOTED_AT_ONCE) {
+    // Where a note is there already, this smaller attempt takes its place, or it would be tried again and again.
+    if (deltas > NOTED_AT_ONCE || history.unfinished !== undefined) {
       await note();
       return await body();
     }
@@ -84,6 +91,7 @@ export class Pace {
   ended(deltas: number, seconds: number, history: BatchHistory): void {
     this.#noted = false;
     this.#found = undefined;
+    if (this.#limit !== undefined) this.#limit *= 2;
     if (deltas > 0) this.#rate = nextRate(this.#rate ?? history.rate, deltas, seconds);
   }
 
