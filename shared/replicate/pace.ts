@@ -21,7 +21,7 @@ const NOTED_AFTER_MS = 1_000;
 
 export interface PaceSettings {
   readonly batchRows: number;
-  readonly startedAtMs: number;
+  /** Milliseconds since 1970. */
   readonly deadlineMs: number;
   /** Writes the note, in another session than the batch's. Does not fail. */
   readonly writeNote: (deltas: number) => Promise<void>;
@@ -29,6 +29,7 @@ export interface PaceSettings {
 
 export class Pace {
   readonly #settings: PaceSettings;
+  readonly #startedAtMs = Date.now();
   #rate: number | undefined;
   /** What was found unfinished, while a note of this run stands in its place. */
   #found: number | undefined;
@@ -103,8 +104,8 @@ export class Pace {
   }
 
   #time(): BatchTime {
-    const { startedAtMs, deadlineMs } = this.#settings;
-    return { whole: (deadlineMs - startedAtMs) / 1000, left: (deadlineMs - Date.now()) / 1000 };
+    const { deadlineMs } = this.#settings;
+    return { whole: (deadlineMs - this.#startedAtMs) / 1000, left: (deadlineMs - Date.now()) / 1000 };
   }
 }
 

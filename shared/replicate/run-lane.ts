@@ -64,7 +64,6 @@ class LaneRun {
     this.#context = context;
     this.#pace = new Pace({
       batchRows: sync.batchRows,
-      startedAtMs: Date.now(),
       deadlineMs: context.deadlineMs,
       writeNote: (deltas) => this.#note(deltas),
     });

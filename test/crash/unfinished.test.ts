@@ -21,8 +21,8 @@ async function runWithLittleTime(lane: LaneFixture, most: number): Promise<reado
     let writes = false;
     proxy.decide = async ({ server, sql }) => {
       if (server !== 'reports') return 'pass';
-      writes = /^commit/.test(sql) ? writes : writes || /merge into|insert into|from stdin/.test(sql);
-      if (!writes || !/^commit/.test(sql)) return 'pass';
+      writes = sql.startsWith('commit') ? writes : writes || /merge into|insert into|from stdin/.test(sql);
+      if (!writes || !sql.startsWith('commit')) return 'pass';
       writes = false;
       const deltas = await note(lane);
       if (deltas === null || deltas <= most) return 'pass';
