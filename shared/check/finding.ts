@@ -28,6 +28,7 @@ export type Note =
   | 'two-phase-commit'
   | 'delta-name'
   | 'unlogged'
+  | 'temp-file-limit'
   | 'no-replica-role'
   | 'trigger-fires'
   | 'rule-acts'

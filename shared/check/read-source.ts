@@ -6,12 +6,13 @@ import { CONTROL_SCHEMA_VERSION, CONTROL_SEQUENCES, CONTROL_TABLES } from '../ca
 import { readInstalled, readTableFacts } from '../capture/installed.ts';
 import type { CaptureInput } from '../capture/plan-capture.ts';
 import { readLooks } from '../capture/plan-source.ts';
-import { selectRelations } from '../capture/wanted.ts';
+import { resolveRelations, selectRelations } from '../capture/wanted.ts';
 import type { Database, Sync } from '../config/types.ts';
 import { describeTables, listTables } from '../postgres/catalog.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { type LaneStatus, readStatus } from '../status/read-status.ts';
 import { readTables, type TableAccess } from './read-tables.ts';
+import { readTemporaryFileLimits, type TemporaryFileLimit } from './temporary-files.ts';
 
 export interface SourceFacts {
   /** Of schema bucardo. */
@@ -23,6 +24,8 @@ export interface SourceFacts {
   /** By `displayRelation`, everything that the syncs select or name. */
   readonly access: ReadonlyMap<string, TableAccess>;
   readonly lanes: readonly LaneStatus[];
+  /** That a captured change may meet. */
+  readonly temporaryFileLimits: readonly TemporaryFileLimit[];
 }
 
 const READ_SCHEMA = `
@@ -76,7 +79,7 @@ export async function readSource(
   const access = await readTables(db, selected);
   const control = schema.mayUse ? await readUnusable(db, CONTROL_TABLES) : [];
   if (!schema.mayUse || !mayReadControl || control.length > 0) {
-    return { schema, unusable: control, capture: undefined, access, lanes: [] };
+    return { schema, unusable: control, capture: undefined, access, lanes: [], temporaryFileLimits: [] };
   }
   const installed = await readInstalled(db);
   const tables = await describeTables(db, selected);
@@ -87,11 +90,14 @@ export async function readSource(
     ...CONTROL_TABLES,
     ...installed.relations.map(({ deltaName }) => deltaName),
   ]);
+  const { relations } = resolveRelations(selected, tables, facts, installed, database.name);
+  const byStatement = relations.filter(({ capture }) => capture === 'statement').map(({ oid }) => oid);
   return {
     schema,
     unusable,
     capture: { database, syncs, existing, tables, facts, installed, looks },
     access,
+    temporaryFileLimits: await readTemporaryFileLimits(db, byStatement),
     lanes:
       installed.origin === undefined ||
       installed.origin.schemaVersion < CONTROL_SCHEMA_VERSION ||

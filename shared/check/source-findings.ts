@@ -9,6 +9,7 @@ import { displayRelation, quoteIdentifier, quoteRelation } from '../postgres/ide
 import { type Finding, findingOf, missingRights, note, rightOf } from './finding.ts';
 import type { SourceFacts } from './read-source.ts';
 import type { TableAccess } from './read-tables.ts';
+import { findTemporaryFileLimits } from './temporary-files.ts';
 
 export interface SourceLogin {
   /** The name in the configuration. */
@@ -30,6 +31,7 @@ export function findSource(
     ...syncs.flatMap((sync) => findSelectors(database, sync, facts)),
     ...selectedOf(syncs, facts).flatMap((selected) => findTable(login, selected, facts)),
     ...findSharedNames(database, facts),
+    ...findTemporaryFileLimits(database, facts.temporaryFileLimits),
   ];
 }
 
