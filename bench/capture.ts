@@ -4,7 +4,7 @@
  * server with a production server's durability; a figure is the median of its rounds.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, globSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { applyPlan } from '../shared/capture/apply-plan.ts';
@@ -18,6 +18,8 @@ const CLIENTS = 16;
 /** Many short rounds rather than few long ones: what else the machine does then falls on all variants alike. */
 const TPS_ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 24);
 const TPS_SECONDS = 1;
+/** Statements in each round of the measure of processor time; the best of twice as many rounds counts. */
+const CPU_STATEMENTS = 300;
 const BULK_ROUNDS = Math.ceil(TPS_ROUNDS / 3);
 const BULK_ROWS = 200_000;
 
@@ -111,6 +113,18 @@ export const bench: Bench = {
       unit: 'of the tps without trigger',
     });
 
+    const cpu = await cpuRounds(url);
+    const least = (name: string) => Math.min(...at(cpu, name));
+    if (cpu.size > 0) {
+      for (const { name } of VARIANTS)
+        report({ name: `insert.cpu.${name}`, value: least(name), unit: 'µs of the backend' });
+      report({
+        name: 'insert.cpu.added',
+        value: least('captured') - least('bare'),
+        unit: 'µs of the backend',
+      });
+    }
+
     const bulk = await rounds(BULK_ROUNDS, (name) => inDatabase(url(name), bulkSeconds));
     for (const kind of ['insert', 'update', 'delete'] as const) {
       const seconds = (name: string) => at(bulk, name).map((round) => round[kind]);
@@ -171,6 +185,37 @@ async function rounds<Result>(
     }
   }
   return results;
+}
+
+/**
+ * Processor time of a backend for one single-row insert, in microseconds. It tells what capture costs where commits are fast, and what
+ * else the machine does hardly moves it. Linux only; elsewhere there is no figure.
+ */
+async function cpuRounds(url: (name: string) => string): Promise<ReadonlyMap<string, readonly number[]>> {
+  if (!existsSync('/proc/self/schedstat')) return new Map();
+  const sessions = new Map<string, { readonly db: Connection; readonly pid: number }>();
+  try {
+    for (const { name } of VARIANTS) {
+      const db = await connect({ database: 'bench', url: url(name), purpose: 'bench' });
+      // The wait for the disk is no processor time, but fewer rounds in the same time.
+      await db.script('set synchronous_commit = off');
+      const { pid } = await db.row<{ pid: number }>('select pg_backend_pid() as pid');
+      sessions.set(name, { db, pid });
+    }
+    return await rounds(TPS_ROUNDS * 2, async (name) => {
+      const session = sessions.get(name);
+      if (session === undefined) return Number.NaN;
+      const before = cpuNanoseconds(session.pid);
+      for (let count = 0; count < CPU_STATEMENTS; count += 1) await session.db.runPrepared(INSERT, []);
+      return (cpuNanoseconds(session.pid) - before) / CPU_STATEMENTS / 1000;
+    });
+  } finally {
+    for (const { db } of sessions.values()) await db.close();
+  }
+}
+
+function cpuNanoseconds(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]);
 }
 
 function at<Result>(results: ReadonlyMap<string, readonly Result[]>, variant: string): readonly Result[] {

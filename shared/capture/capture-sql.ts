@@ -6,7 +6,7 @@
  * The order inside the function is the wake-up protocol's: deltas first (which assigns the transaction's id), then the
  * flag is read, then perhaps NOTIFY. A statement that touches no row gets neither an id nor a NOTIFY.
  *
- * The function runs under the application's search_path: pinning one costs a fifth of a captured single-row insert. So each name
+ * The function runs under the application's search_path: pinning one costs a quarter of what capture takes of a single-row insert. So each name
  * is qualified: functions, operators, types, tables; there is no cast, whose function might be anybody's; and transition tables
  * come before all tables of their name. One function serves all statements: Postgres compiles it per trigger, so `changed_rows`
  * may stand for old rows here and new rows there.
@@ -99,7 +99,7 @@ ${spec.capture === 'statement' ? statementBody(spec) : rowBody(spec)}`;
 
 /**
  * `txid_current()` stands in the select list, so no row means no id. `statement_timestamp()` costs nothing; a clock that is read
- * for every row takes a seventh of the time of a bulk insert, and nothing depends on times that follow the order of row locks as long
+ * for every row takes a twelfth of the time of a bulk insert, and nothing depends on times that follow the order of row locks as long
  * as there is one source.
  *
  * plpgsql prepares every expression anew in each transaction (1 µs), so one condition asks for all that is unusual: a trigger

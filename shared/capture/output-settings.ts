@@ -1,7 +1,7 @@
 /**
  * Keys are captured as text in the application's session, and read back in ours. The text of most types is always the same; that
- * of others follows settings of the session, which the trigger function of such a key therefore pins, each for half a
- * microsecond a statement. Pure.
+ * of others follows settings of the session, which the trigger function of such a key therefore pins. Each takes
+ * time in every statement, so the usual types pin none. Pure.
  */
 
 /** Name and value. The values are those under which our sessions read. */
