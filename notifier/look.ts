@@ -5,7 +5,7 @@
 import { BucardoError } from '../shared/errors/bucardo-error.ts';
 import type { Connection } from '../shared/postgres/connection.ts';
 import { quoteIdentifier, quoteLiteral } from '../shared/postgres/identifiers.ts';
-import { parseSnapshot, type Snapshot } from '../shared/postgres/snapshot.ts';
+import { formatSnapshot, parseSnapshot, type Snapshot } from '../shared/postgres/snapshot.ts';
 import type { Look } from './protocol.ts';
 
 /** Which delta tables belong to which of our syncs. */
@@ -84,12 +84,20 @@ export interface LookRequest {
   readonly seen: Snapshot | undefined;
 }
 
+/** A snapshot that is the same shows the same: nothing was registered, changed or taken out. Only the flag is outside of it. */
+const READ_SNAPSHOT = `
+  select txid_current_snapshot()::text as snapshot, (select last_value = 1 from bucardo.wake) as armed`;
+
 /** Looks once. Syncs that got a table since the registry was read count as changed: nobody looked at it until now. */
 export async function readLook(
   db: Connection,
   { syncs, registry, seen }: LookRequest,
 ): Promise<Look & { readonly registry: Registry }> {
   let current = registry;
+  if (seen !== undefined && current !== UNREAD) {
+    const { snapshot, armed } = await db.row<Pick<LookRow, 'snapshot' | 'armed'>>(READ_SNAPSHOT);
+    if (snapshot === formatSnapshot(seen)) return { snapshot: seen, armed, syncs: [], registry };
+  }
   const changed = new Set<string>();
   for (let reads = 0; reads < MOST_READS; reads += 1) {
     const found = current === UNREAD ? undefined : await tryLook(db, syncs, current, seen);

@@ -13,35 +13,6 @@ import { retryDelaySeconds } from './retry-delay.ts';
 /** The record as it was read or written last: the transaction that wrote it. */
 export type CopyVersion = string;
 
-/** The target's table is (now) empty: chunks may come, and rows that were refused before are tried anew. */
-export async function beginCopy(
-  source: Connection,
-  lane: Lane,
-  relation: RelationName,
-  version: CopyVersion,
-  estimatedRows: number,
-): Promise<void> {
-  await source.run(
-    `with begun as (
-       update bucardo.copy set state = 'copying', done_to = null, chunk_open = false, chunk_to = null, rows_copied = 0,
-         rows_estimated = $6, started_at = clock_timestamp(), updated_at = clock_timestamp()
-       where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and xmin::text = $5
-       returning sync
-     ),
-     copied as (
-       delete from bucardo.copy_skipped
-       where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and exists (select from begun)
-     ),
-     tried_anew as (
-       delete from bucardo.rejected_row
-       where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and exists (select from begun)
-     )
-     delete from bucardo.copy_needed
-     where (sync, destination, schema_name, table_name) = ($1, $2, $3, $4) and exists (select from begun)`,
-    [...relationOf(lane, relation), version, estimatedRows],
-  );
-}
-
 /**
  * Returns the record's new version; undefined if it was not as it had been read.
  *

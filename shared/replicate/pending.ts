@@ -179,10 +179,13 @@ async function findWaiting(
     return `select ${position} as position
       where ${first('txid >= $1')} is not null or ${first('txid = any($2)')} is not null`;
   });
+  // Otherwise the server may find a plan for these very values cheaper, and make one each time.
+  await source.script('savepoint looking; set local plan_cache_mode = force_generic_plan');
   const rows = await source.rowsPrepared<{ position: number }>(looks.join(' union all '), [
     String(mark.xmax),
     mark.running.map(String),
   ]);
+  await source.script('rollback to savepoint looking; release savepoint looking');
   const waiting = new Set(rows.map(({ position }) => sameMark[position]));
   return ranges.filter((range) => range.mark !== mark || waiting.has(range));
 }

@@ -18,7 +18,9 @@ import { scopeOf } from '../postgres/error-scope.ts';
 import { displayRelation, quoteIdentifier } from '../postgres/identifiers.ts';
 import type { ApplyMode, Destination } from '../targets/target.ts';
 import { chunkRows } from './chunk-rows.ts';
-import { beginCopy, closeChunk, type CopyVersion, endCopy, holdCopy, openChunk } from './copy-record.ts';
+import { closeChunk, type CopyVersion, endCopy, holdCopy, openChunk } from './copy-record.ts';
+import { beginCopies } from './copy-records.ts';
+import { copySmallTables, isSmall, TABLES_PER_STEP } from './copy-small-tables.ts';
 import { type Boundary, keyAfter, keyOrder } from './key-range.ts';
 import type { CopyState, LaneState, OpenChunk, RelationState } from './lane-state.ts';
 import { park } from './park.ts';
@@ -80,11 +82,38 @@ export async function runCopyStep(source: Connection, settings: CopySettings): P
       return refusalOf(settings, candidates, asBucardoError(error));
     }
   }
-  // Only foreign keys make it necessary to know all tables before one is chosen.
-  const choice = settings.destination.checksForeignKeys ? open : open.slice(0, 1);
-  const [next] = parentsFirst(await planCandidates(source, settings, choice));
+  // Only foreign keys make it necessary to know all tables before some are chosen.
+  const choice = settings.destination.checksForeignKeys ? open : open.slice(0, TABLES_PER_STEP);
+  const candidates = parentsFirst(await planCandidates(source, settings, choice));
+  const small = settings.attempt.opened === undefined ? leadingSmall(candidates) : [];
+  if (small.length > 1) return await copyMany(source, settings, small);
+  const [next] = candidates;
   if (next !== undefined) return await copyChunk(source, settings, next);
   return choice.length === 0 ? { kind: 'nothing to copy' } : { kind: 'advanced', rows: 0, refused: 0 };
+}
+
+/** In their order, so that no table comes before one that it refers to. */
+function leadingSmall(candidates: readonly Candidate[]): readonly Candidate[] {
+  const end = candidates.findIndex((candidate) => !isSmall(candidate));
+  return candidates.slice(0, Math.min(TABLES_PER_STEP, end === -1 ? candidates.length : end));
+}
+
+async function copyMany(
+  source: Connection,
+  settings: CopySettings,
+  small: readonly Candidate[],
+): Promise<CopyOutcome> {
+  const { lane, destination, attempt } = settings;
+  try {
+    const rows = await copySmallTables(source, settings, small);
+    return rows === undefined ? { kind: 'overtaken' } : { kind: 'advanced', rows, refused: 0 };
+  } catch (thrown) {
+    const error = asBucardoError(thrown);
+    const ofDestination = error.concern.database === lane.destination;
+    if ((ofDestination ? destination.scopeOf(error) : scopeOf(error)) === 'lane') throw error;
+    // Their chunks are open now, so the next look finds them so, and each is brought by itself.
+    return { kind: 'again', attempt, error };
+  }
 }
 
 /** Relations with a copy to do that can be planned; those that cannot are held. */
@@ -134,9 +163,13 @@ async function prepareTables(
     await destination.empty(full.map(({ plan }) => plan));
     await recordWrites(source, lane, destination.written);
   }
-  for (const { plan, copy } of [...ready, ...full]) {
-    await beginCopy(source, lane, plan, copy.version, plan.source.estimatedRows);
-  }
+  await beginCopies(
+    source,
+    lane,
+    [...ready, ...full].map(({ plan: { schema, table, source: described }, copy: { version } }) => {
+      return { schema, table, version, estimatedRows: described.estimatedRows };
+    }),
+  );
   return skipped;
 }
 
@@ -168,7 +201,7 @@ async function copyChunk(
   try {
     applied =
       mode === 'fill'
-        ? { rows: await destination.fill(changes), refused: [] }
+        ? { rows: await destination.fillRanges([changes]), refused: [] }
         : await destination.apply([changes], mode);
   } catch (error) {
     return nextAttempt(settings, relation, { mode, opened }, asBucardoError(error));

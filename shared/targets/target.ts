@@ -113,8 +113,8 @@ export interface Destination {
    */
   apply(batch: readonly RelationChanges[], mode: ApplyMode, receipt?: Receipt): Promise<Applied>;
 
-  /** Adds rows to a range of keys that is empty at the target, in one transaction. Returns how many. */
-  fill(changes: RelationChanges): Promise<number>;
+  /** Adds rows to ranges of keys that are empty at the target, in one transaction. Returns how many. */
+  fillRanges(batch: readonly RelationChanges[]): Promise<number>;
 
   isEmpty(plan: RelationPlan): Promise<boolean>;
 

@@ -118,7 +118,7 @@ export function targetContract(engine: TargetEngine): void {
       expect(await place.rowsOf('people')).toEqual(rows);
       await place.withDestination(async (destination) => {
         await destination.empty([await planOf(destination, 'people')]);
-        await destination.fill(await changesOf(destination, 'people', { present: rows }));
+        await destination.fillRanges([await changesOf(destination, 'people', { present: rows })]);
       });
       expect(await place.rowsOf('people')).toEqual(rows);
     });
@@ -207,7 +207,9 @@ export function targetContract(engine: TargetEngine): void {
       await place.withDestination(async (destination) => {
         const plan = await planOf(destination, 'people');
         expect(await destination.isEmpty(plan)).toBe(true);
-        expect(await destination.fill(await changesOf(destination, 'people', { present: rows }))).toBe(2_000);
+        expect(
+          await destination.fillRanges([await changesOf(destination, 'people', { present: rows })]),
+        ).toBe(2_000);
         expect(await destination.isEmpty(plan)).toBe(false);
       });
       expect(await place.rowsOf('people')).toEqual(rows);
@@ -222,7 +224,7 @@ export function targetContract(engine: TargetEngine): void {
             ['2', 'n', '101'],
           ],
         });
-        const error = await destination.fill(changes).catch(asBucardoError);
+        const error = await destination.fillRanges([changes]).catch(asBucardoError);
         expect(error).toMatchObject({ concern: { relation: 'public.people' } });
         expect(await destination.isEmpty(changes.plan)).toBe(true);
       });

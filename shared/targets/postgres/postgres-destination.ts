@@ -75,14 +75,17 @@ export class PostgresDestination implements Destination {
     }, receipt);
   }
 
-  async fill(changes: RelationChanges): Promise<number> {
-    const { plan, rows } = changes;
+  async fillRanges(batch: readonly RelationChanges[]): Promise<number> {
     // A key that the target does not keep as it is would not be noticed.
-    if (plan.exactKey) return (await this.apply([changes], this.modes[0])).rows;
-    const format = rowFormat(plan);
-    return await this.#transaction(() =>
-      naming(plan, () => this.#db.copyIn(copyIntoTable(plan, format), rows(format))),
-    );
+    if (batch.some(({ plan }) => plan.exactKey)) return (await this.apply(batch, this.modes[0])).rows;
+    return await this.#transaction(async () => {
+      let filled = 0;
+      for (const { plan, rows } of batch) {
+        const format = rowFormat(plan);
+        filled += await naming(plan, () => this.#db.copyIn(copyIntoTable(plan, format), rows(format)));
+      }
+      return filled;
+    });
   }
 
   async isEmpty(plan: RelationPlan): Promise<boolean> {
