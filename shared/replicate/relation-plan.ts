@@ -55,12 +55,13 @@ export interface CapturedRelation extends RelationName {
 export function planRelation(
   captured: CapturedRelation,
   source: Table | undefined,
-  target: Table | undefined,
+  target: Table | BucardoError | undefined,
   names: { readonly source: string; readonly destination: string },
   laneKeys: ReadonlyMap<string, readonly string[]> = new Map(),
 ): RelationPlan {
   const relation = displayRelation(captured);
   if (source === undefined) throw new BucardoError('BUC-TABLE-MISSING', { database: names.source, relation });
+  if (target instanceof BucardoError) throw target;
   if (target === undefined)
     throw new BucardoError('BUC-TABLE-MISSING', { database: names.destination, relation });
   const concern = { database: names.destination, relation };

@@ -102,8 +102,8 @@ export interface Destination {
   /** How far an error that this destination gave reaches. */
   scopeOf(error: BucardoError): ErrorScope;
 
-  /** Tables as the destination has them now, by display name. */
-  describe(relations: readonly RelationName[]): Promise<ReadonlyMap<string, Table>>;
+  /** Tables as the destination has them now, by display name; an error for one that cannot be looked at now. */
+  describe(relations: readonly RelationName[]): Promise<ReadonlyMap<string, Table | BucardoError>>;
 
   /**
    * Applies all changes in one transaction and commits it. Keys without a row are deletes, rows are upserts. Applying the

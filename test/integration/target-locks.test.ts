@@ -116,4 +116,20 @@ describe.each([undefined, 'writer'] as const)('with the target role %s', (target
     expect(await lane.held()).toEqual([]);
     await lane.expectEqual();
   });
+
+  test('a table that is locked at the target is held, and the others go on', async () => {
+    const lane = await createLaneFixture({ schema: TABLES, targetRole });
+    await lane.source.script(
+      `begin; insert into orders values (1, 'a'); insert into other values (1, 'a'); commit`,
+    );
+    const migration = await lane.session(lane.targetUrl());
+    await migration.script(`begin; lock table orders in access exclusive mode`);
+    await lane.run();
+    expect(await lane.held()).toMatchObject([{ table: 'public.orders', code: 'BUC-DB-LOCKED' }]);
+    await lane.expectEqual(['public.other']);
+    await migration.script('commit');
+    await lane.runLater();
+    expect(await lane.held()).toEqual([]);
+    await lane.expectEqual();
+  });
 });

@@ -28,6 +28,7 @@ import {
 import { parentsFirst } from '../../replicate/table-order.ts';
 import { deleteGone, stillReferredTo } from './delete-gone.ts';
 import { anyNotKept, exactUpsertStatement, notKept } from './exact-statements.ts';
+import { underKeySettings } from './key-settings.ts';
 import { naming } from './naming.ts';
 import { type PackedStage, stagePacked } from './packed-stage.ts';
 import { anyLeft, canUpsert, deleteStatement, replaceStatement, upsertStatement } from './statements.ts';
@@ -126,7 +127,7 @@ async function applyRest(db: Connection, rest: Rest, replicaRole: boolean): Prom
   if (rest.left === 0) return 0;
   const refused = await findFailures(
     rest.selection,
-    (part) => tryRows(db, rest, part, replicaRole),
+    (part) => underKeySettings(db, rest.stage.plan, () => tryRows(db, rest, part, replicaRole)),
     MOST_REFUSED_ROWS,
   ).catch(asTooMany);
   const applied = rest.left - refused.length;

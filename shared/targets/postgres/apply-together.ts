@@ -18,6 +18,7 @@ import {
 } from './statements.ts';
 import { deleteGone, stillReferredTo } from './delete-gone.ts';
 import { anyNotKept, exactUpsertStatement, notKept } from './exact-statements.ts';
+import { underKeySettings } from './key-settings.ts';
 import { naming } from './naming.ts';
 import { rowFormat } from './row-format.ts';
 import { isFewOf } from '../../replicate/share-of-table.ts';
@@ -30,7 +31,8 @@ export type Order = 'deletes first' | 'upserts first';
 export async function applyInReplicaRole(db: Connection, batch: readonly RelationChanges[]): Promise<number> {
   let rows = 0;
   for (const [position, changes] of batch.entries()) {
-    rows += await naming(changes.plan, () => replaceRows(db, changes, position));
+    const { plan } = changes;
+    rows += await naming(plan, () => underKeySettings(db, plan, () => replaceRows(db, changes, position)));
   }
   return rows;
 }
@@ -50,13 +52,16 @@ export async function applyInOrder(
   const children = parents.toReversed();
   let rows = 0;
   const deletes = async (): Promise<void> => {
-    for (const incoming of children) rows += await naming(incoming.plan, () => deleteGoneRows(db, incoming));
+    for (const incoming of children)
+      rows += await naming(incoming.plan, () =>
+        underKeySettings(db, incoming.plan, () => deleteGoneRows(db, incoming)),
+      );
   };
   const upserts = async (): Promise<void> => {
     for (const incoming of parents) {
       rows += await naming(incoming.plan, async () => {
         await expectNoAction(db, incoming);
-        return await upsert(db, incoming);
+        return await underKeySettings(db, incoming.plan, () => upsert(db, incoming));
       });
     }
   };

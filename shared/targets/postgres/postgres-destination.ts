@@ -1,19 +1,20 @@
 /** Postgres as a destination: one session, every batch one transaction. */
-import { BucardoError } from '../../errors/bucardo-error.ts';
-import { describeTables, type Table } from '../../postgres/catalog.ts';
+import type { BucardoError } from '../../errors/bucardo-error.ts';
+import type { Table } from '../../postgres/catalog.ts';
 import type { Connection } from '../../postgres/connection.ts';
 import { quoteRelation, type RelationName } from '../../postgres/identifiers.ts';
 import type { RelationPlan } from '../../replicate/relation-plan.ts';
 import type { Applied, ApplyMode, Destination, LaneRow, Receipt, RelationChanges } from '../target.ts';
 import { applyCarefully } from './apply-carefully.ts';
 import { applyInOrder, applyInReplicaRole } from './apply-together.ts';
+import { describeTarget } from './describe-target.ts';
 import { emptyTables } from './empty-tables.ts';
 import { type ErrorScope, scopeOf } from '../../postgres/error-scope.ts';
 import { PostgresLaneRow } from './lane-row.ts';
 import { naming } from './naming.ts';
 import { rowFormat } from './row-format.ts';
 import { copyIntoTable } from './statements.ts';
-import { LOOK_SETTINGS, type Silence, writeSettings } from './write-settings.ts';
+import { type Silence, writeSettings } from './write-settings.ts';
 
 export class PostgresDestination implements Destination {
   readonly modes: Destination['modes'];
@@ -57,12 +58,8 @@ export class PostgresDestination implements Destination {
     return scopeOf(error);
   }
 
-  async describe(relations: readonly RelationName[]): Promise<ReadonlyMap<string, Table>> {
-    return await this.#db.transaction(
-      'read committed',
-      () => describeTables(this.#db, relations),
-      LOOK_SETTINGS,
-    );
+  async describe(relations: readonly RelationName[]): Promise<ReadonlyMap<string, Table | BucardoError>> {
+    return await describeTarget(this.#db, relations);
   }
 
   async apply(batch: readonly RelationChanges[], mode: ApplyMode, receipt?: Receipt): Promise<Applied> {

@@ -30,9 +30,6 @@ const OF_THE_ROLE: readonly string[] = [
   'extra_float_digits',
 ];
 
-/** For transactions that only look: under our own settings, with the same patience. */
-export const LOOK_SETTINGS = setLocal('lock_timeout', LOCK_WAIT);
-
 export function writeSettings(silence: Silence): string {
   return [
     ...OF_THE_ROLE.map((name) => `set local ${name} to default`),
