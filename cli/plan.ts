@@ -5,6 +5,7 @@ import { eachSource } from '../shared/capture/each-source.ts';
 import { applyPlan } from '../shared/capture/apply-plan.ts';
 import { planSource, type SourcePlan } from '../shared/capture/plan-source.ts';
 import { withFleetDatabase } from '../shared/config/with-fleet-database.ts';
+import { prepareTargets, type TargetOutcome, WITHOUT_LANE_TABLE } from '../shared/targets/lane-tables.ts';
 import { jsonLog } from '../shared/telemetry/log.ts';
 import { readFleet } from './read-fleet.ts';
 
@@ -52,7 +53,22 @@ export function registerApply(program: Command): void {
         applyPlan(source, await planSource(source, request), { log }),
       );
       print(done, options, 'did');
+      for (const outcome of await prepareTargets(fleet, withFleetDatabase(fleet, 'command'))) {
+        tellTarget(outcome, options);
+      }
     });
+}
+
+/** Said beside the sources' report, which has its form. */
+function tellTarget({ target, done, problem }: TargetOutcome, { sql, json }: PlanOptions): void {
+  if (problem !== undefined) {
+    process.stderr.write(
+      `Target ${target}: the table bucardo.lane could not be made\n${problem.toText()}\n${WITHOUT_LANE_TABLE}\n`,
+    );
+  }
+  if (done && json !== true) {
+    process.stdout.write(`\n${sql === true ? '-- ' : ''}Target ${target}: made the table bucardo.lane\n`);
+  }
 }
 
 function print(plans: readonly SourcePlan[], { sql, json }: PlanOptions, tense: 'would' | 'did'): void {

@@ -10,6 +10,7 @@ import { planSource } from '../../shared/capture/plan-source.ts';
 import type { Fleet } from '../../shared/config/types.ts';
 import type { WithDatabase } from '../../shared/config/with-fleet-database.ts';
 import { asBucardoError, BucardoError } from '../../shared/errors/bucardo-error.ts';
+import { prepareTargets } from '../../shared/targets/lane-tables.ts';
 import { errorFields, type Log } from '../../shared/telemetry/log.ts';
 import type { CustomResourceAnswer } from './send-answer.ts';
 
@@ -43,6 +44,10 @@ export function createApplyHandler(
       const plan = await applyPlan(source, wanted, { log, giveUpAfterMs });
       log('info', 'apply.source.completed', { database: source.database, steps: plan.steps.length });
     });
+    // Lanes work without: a target that is away does not fail a deployment.
+    for (const { target, problem } of await prepareTargets(fleet, withDatabase)) {
+      if (problem !== undefined) log('warn', 'apply.target.unprepared', { ...errorFields(problem), target });
+    }
   }
 
   return async (event) => {

@@ -31,7 +31,7 @@ export const LANE_TABLE: readonly string[] = [
 ];
 
 /** What a run does with the table. */
-const LANE_TABLE_RIGHTS = ['select', 'insert', 'update'] as const;
+export const LANE_TABLE_RIGHTS = ['select', 'insert', 'update'] as const;
 
 type LaneTable = 'usable' | 'absent' | 'forbidden';
 
@@ -45,7 +45,7 @@ const FIND_TABLE = `
     where (n.nspname, c.relname) = ('bucardo', 'lane')
   ), 'absent') as found`;
 
-async function findLaneTable(db: Connection): Promise<LaneTable> {
+export async function findLaneTable(db: Connection): Promise<LaneTable> {
   const { found } = await db.row<{ found: LaneTable }>(FIND_TABLE);
   return found;
 }
