@@ -63,7 +63,7 @@ export function registerApply(program: Command): void {
 function tellTarget({ target, done, problem }: TargetOutcome, { sql, json }: PlanOptions): void {
   if (problem !== undefined) {
     process.stderr.write(
-      `Target ${target}: the table bucardo.lane could not be made\n${problem.toText()}\n${WITHOUT_LANE_TABLE}\n`,
+      `Target ${target}: the table bucardo.lane could not be made; ${WITHOUT_LANE_TABLE}\n${problem.toText()}\n`,
     );
   }
   if (done && json !== true) {

@@ -30,6 +30,7 @@ export type Note =
   | 'unlogged'
   | 'temp-file-limit'
   | 'no-replica-role'
+  | 'lane-table'
   | 'trigger-fires'
   | 'rule-acts'
   | 'foreign-key-acts'

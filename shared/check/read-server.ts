@@ -1,6 +1,7 @@
 /** What one server says about itself and about our session with it. Reads only; nothing is locked or left behind. */
 import { DATABASE_OID } from '../capture/source-identity.ts';
 import type { Connection } from '../postgres/connection.ts';
+import { findLaneTable, type LaneTable } from '../targets/postgres/lane-row.ts';
 import { asBucardoError } from '../errors/bucardo-error.ts';
 
 export interface ServerFacts {
@@ -31,6 +32,10 @@ export interface ServerFacts {
    */
   readonly identity: string;
   readonly mayBeReplica: boolean;
+  /** The table of lanes' rows, which a target should have. */
+  readonly laneTable: LaneTable;
+  /** May create that table. */
+  readonly mayCreateLaneTable: boolean;
   readonly clock: Clock;
 }
 
@@ -57,6 +62,8 @@ const READ_SERVER = `
     (select s.reset_val from pg_settings s where s.name = 'synchronous_commit') as "synchronousCommit",
     has_database_privilege(current_database(), 'temporary') as "mayCreateTemporary",
     format('%s %s', ${DATABASE_OID}, pg_postmaster_start_time()) as identity,
+    coalesce(has_schema_privilege(to_regnamespace('bucardo'), 'create'),
+      has_database_privilege(current_database(), 'create')) as "mayCreateLaneTable",
     has_function_privilege('pg_control_system()', 'execute') as "mayReadControl",
     current_setting('max_prepared_transactions')::int as preparable,
     (
@@ -65,7 +72,7 @@ const READ_SERVER = `
       from pg_prepared_xacts x where x.database = current_database()
     ) as prepared`;
 
-type ServerRow = Omit<ServerFacts, 'version' | 'mayBeReplica' | 'clock'>;
+type ServerRow = Omit<ServerFacts, 'version' | 'mayBeReplica' | 'laneTable' | 'clock'>;
 
 export async function readServer(db: Connection): Promise<ServerFacts> {
   const row = await db.row<ServerRow>(READ_SERVER);
@@ -73,6 +80,7 @@ export async function readServer(db: Connection): Promise<ServerFacts> {
     ...row,
     version: db.serverVersion,
     mayBeReplica: await tryReplicaRole(db),
+    laneTable: await findLaneTable(db),
     clock: await readClock(db),
   };
 }

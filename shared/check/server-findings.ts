@@ -1,8 +1,10 @@
 /** From what servers say about themselves to findings. Pure. */
 import type { Wake } from '../config/types.ts';
 import { BucardoError } from '../errors/bucardo-error.ts';
+import { WITHOUT_LANE_TABLE } from '../targets/lane-tables.ts';
+import { laneTableScript } from '../targets/postgres/lane-table.ts';
 import { quoteIdentifier } from '../postgres/identifiers.ts';
-import { type Finding, findingOf, missingRights, note, rightOf } from './finding.ts';
+import { type Finding, findingOf, missingRights, note, rightOf, type Where } from './finding.ts';
 import type { Clock, ServerFacts } from './read-server.ts';
 
 export interface DatabaseRoles {
@@ -66,6 +68,7 @@ export function findServer(
     const grant = { on: 'function pg_control_system()', role };
     findings.push(missingRights(where, [rightOf('EXECUTE')], grant));
   }
+  if (isTarget && facts.laneTable !== 'usable') findings.push(findLaneTable(where, facts));
   if (isTarget && !facts.mayBeReplica) {
     findings.push(
       note(
@@ -214,4 +217,18 @@ export function findServerPair({ sync, source, target }: ServerPair): readonly F
     );
   }
   return findings;
+}
+
+/** `apply` makes the table where the role may. */
+function findLaneTable(where: Where, { role, laneTable, mayCreateLaneTable }: ServerFacts): Finding {
+  if (laneTable === 'absent' && mayCreateLaneTable) {
+    return note('info', 'lane-table', where, 'the table bucardo.lane is missing; `bucardo apply` makes it');
+  }
+  return note(
+    'warning',
+    'lane-table',
+    where,
+    `the role cannot use the table bucardo.lane: ${WITHOUT_LANE_TABLE}`,
+    `Run as a role that may: ${laneTableScript(role)}`,
+  );
 }

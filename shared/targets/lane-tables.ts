@@ -17,7 +17,7 @@ export interface TargetOutcome {
 
 /** What is lost without the table, in one sentence. */
 export const WITHOUT_LANE_TABLE =
-  'Lanes work without the table bucardo.lane, but a target that is restored from a backup is not noticed then, a source that fails over needs copies, and a late run is kept away by its lock alone.';
+  'lanes work without it, but a target that is restored from a backup is not noticed then, a source that fails over needs copies, and a late run is kept away by its lock alone';
 
 function targetsOf(fleet: Fleet): readonly string[] {
   return [...new Set(lanesOf(fleet).map(({ destination }) => destination))];

@@ -58,7 +58,10 @@ describe('plan and apply', () => {
     expect(await bucardo.run('apply')).toMatchObject({ status: 0, out: 'Source shop: nothing to do\n' });
 
     const uninstalled = await bucardo.run('uninstall');
-    expect(uninstalled).toMatchObject({ status: 0, out: 'Source shop: nothing of ours is left\n' });
+    expect(uninstalled).toMatchObject({
+      status: 0,
+      out: 'Source shop: nothing of ours is left\nTarget reports: nothing of ours is left\n',
+    });
     expect(await objectsOf(shop)).toEqual(before);
   });
 

@@ -22,6 +22,8 @@ const HEALTHY: ServerFacts = {
   prepared: { count: 0, oldestSeconds: 0 },
   identity: 'east',
   mayBeReplica: true,
+  laneTable: 'usable',
+  mayCreateLaneTable: true,
   clock: { aheadSeconds: 0, uncertainSeconds: 0.01 },
 };
 
@@ -168,4 +170,18 @@ test('every finding in the JSON has the same keys', () => {
   const keys = ['severity', 'code', 'database', 'sync', 'relation', 'column', 'text', 'remedy'];
   expect(parsed.map((finding) => Object.keys(finding))).toEqual([keys, keys, keys]);
   expect(parsed[0]).toMatchObject({ database: 'east', sync: null, column: null, remedy: null });
+});
+
+test('a target without the table of lanes’ rows is told of, with the statements where apply may not make it', () => {
+  expect(codesOf(findBoth({ laneTable: 'absent' }), 'warning')).toEqual([]);
+  expect(codesOf(findBoth({ laneTable: 'absent' }), 'info')).toContain('lane-table');
+  for (const facts of [
+    { laneTable: 'absent', mayCreateLaneTable: false },
+    { laneTable: 'forbidden' },
+  ] as const) {
+    const finding = findBoth(facts).find(({ code }) => code === 'lane-table');
+    expect(finding?.severity).toBe('warning');
+    expect(finding?.text).toContain('not noticed');
+    expect(finding?.remedy).toMatch(/create table .* bucardo\.lane .* grant select.* to "bucardo"/);
+  }
 });

@@ -33,7 +33,7 @@ export const LANE_TABLE: readonly string[] = [
 /** What a run does with the table. */
 export const LANE_TABLE_RIGHTS = ['select', 'insert', 'update'] as const;
 
-type LaneTable = 'usable' | 'absent' | 'forbidden';
+export type LaneTable = 'usable' | 'absent' | 'forbidden';
 
 /** One row: whether the table is there for the session's role. The catalogs may be read without rights on the schema. */
 const FIND_TABLE = `
