@@ -417,3 +417,14 @@ test('a queue of an earlier version, with types of its own, becomes text; a run 
   await lane.expectEqual();
   expect(await lane.target.rows(`select from t`)).toHaveLength(1);
 });
+
+test('a value of a key’s enum that is renamed while its rows wait holds its own table only, and says so', async () => {
+  const lane = await createLaneFixture({
+    schema: `create type d as enum ('a', 'b'); create table t (id d primary key); create table o (id int primary key)`,
+  });
+  await lane.source.script(`insert into t values ('a'); insert into o values (1)`);
+  for (const side of [lane.source, lane.target]) await side.script(`alter type d rename value 'a' to 'c'`);
+  await lane.run();
+  expect(await lane.held()).toMatchObject([{ table: 'public.t', code: 'BUC-ROW-REFUSED' }]);
+  await lane.expectEqual(['public.o']);
+});
