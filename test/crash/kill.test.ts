@@ -87,7 +87,7 @@ test(
       /reports prepared update bucardo.lane set writes/,
       /east prepared with before as \( select p.run/,
       /east prepared update bucardo.progress set mark/,
-      /east prepared insert into bucardo.rejected_row/,
+      /east prepared with refused as \( select array/,
       /east query commit/,
       /reports query select pg_catalog.pg_advisory_unlock/,
       /east prepared update bucardo.lane_status/,
