@@ -31,6 +31,7 @@ export type Note =
   | 'temp-file-limit'
   | 'no-replica-role'
   | 'lane-table'
+  | 'replica-role-by-default'
   | 'trigger-fires'
   | 'rule-acts'
   | 'foreign-key-acts'

@@ -19,6 +19,8 @@ export interface ServerFacts {
   readonly collation: string;
   /** The sessions' default, not what ours was set to. */
   readonly synchronousCommit: string;
+  /** Who has the replica role by default in this database: roles' names; `all roles` where it is set for all. */
+  readonly replicaByDefault: readonly string[];
   readonly mayCreateTemporary: boolean;
   /** May read the cluster's identity, by which a restored source is recognized. */
   readonly mayReadControl: boolean;
@@ -60,6 +62,12 @@ const READ_SERVER = `
     current_setting('server_encoding') as encoding,
     (select d.datcollate from pg_database d where d.datname = current_database())::text as collation,
     (select s.reset_val from pg_settings s where s.name = 'synchronous_commit') as "synchronousCommit",
+    array(
+      select coalesce(r.rolname::text, 'all roles') from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole
+      where s.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
+        and 'session_replication_role=replica' = any(s.setconfig)
+      order by 1
+    ) as "replicaByDefault",
     has_database_privilege(current_database(), 'temporary') as "mayCreateTemporary",
     format('%s %s', ${DATABASE_OID}, pg_postmaster_start_time()) as identity,
     coalesce(has_schema_privilege(to_regnamespace('bucardo'), 'create'),

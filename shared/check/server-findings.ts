@@ -81,6 +81,17 @@ export function findServer(
     );
   }
   if (isSource) findings.push(...findPrepared(database, facts, wake));
+  if (isSource && facts.replicaByDefault.length > 0) {
+    findings.push(
+      note(
+        'warning',
+        'replica-role-by-default',
+        where,
+        `session_replication_role is replica by default for ${facts.replicaByDefault.join(', ')}: triggers do not fire for what they write, so it is not captured`,
+        'Reset it (`alter role … reset session_replication_role`), or set it only in the sessions that need it.',
+      ),
+    );
+  }
   if (isSource && facts.synchronousCommit === 'off') {
     findings.push(
       note(

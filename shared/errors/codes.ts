@@ -109,6 +109,13 @@ export const errorCodes = describe({
     remedy:
       'Usually none. If it lasts, look in pg_stat_activity for the session that holds the lock, and in pg_prepared_xacts for a prepared transaction.',
   },
+  'BUC-DB-TIMEOUT': {
+    title: 'A timeout of the server ended the session',
+    retry: 'later',
+    meaning:
+      'idle_in_transaction_session_timeout, transaction_timeout or idle_session_timeout is set where the role cannot set it back: by a pooler, or by a trigger or function that runs in our transaction. The transaction was rolled back and is tried again.',
+    remedy: 'Set the named timeout to 0 for the role, at the server and at the pooler.',
+  },
   'BUC-DB-FAILED': {
     title: 'A database reported an unexpected error',
     retry: 'later',

@@ -13,7 +13,7 @@ import { Client, type CustomTypesConfig, type QueryResult, types as driverTypes 
 import { type CopyToStreamQuery, from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { BucardoError } from '../errors/bucardo-error.ts';
 import { fromDriverError } from './errors.ts';
-import { expectSessionMode } from './pooler.ts';
+import { expectSessionMode, isRefusedTransaction } from './pooler.ts';
 import { rdsTls } from './rds-tls.ts';
 import { sessionScript, type Settings, transactionScript } from './session-settings.ts';
 import { quoteLiteral } from './identifiers.ts';
@@ -44,9 +44,18 @@ interface DriverQuery {
 
 const OLDEST_SERVER = 120000;
 
-/** One row. Nothing is set yet, so all names are qualified. */
+/** One row. Nothing is set yet, so all names are qualified, and the role's timeout is put off. */
 const WHO_ANSWERS = `
-  select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as version, pg_catalog.pg_backend_pid() as pid`;
+  begin; set local statement_timeout = 0;
+  select pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as version, pg_catalog.pg_backend_pid() as pid,
+    pg_catalog.current_setting('session_replication_role') as role;
+  commit`;
+
+interface Answer {
+  readonly version: number;
+  readonly pid: number;
+  readonly role: string;
+}
 
 /** How long a session may take to say goodbye before its socket is closed. */
 const FAREWELL_MS = 1_000;
@@ -63,14 +72,14 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
     setUpLimit = setTimeout(() => {
       for (const each of clients) hangUp(each, new Error('timeout expired'));
     }, connectTimeoutMs);
-    const { rows } = await client.query<{ version: number; pid: number }>(WHO_ANSWERS);
-    const { version = 0, pid = 0 } = rows[0] ?? {};
+    const { version, pid, role } = await askWhoAnswers(client);
     if (version < OLDEST_SERVER) {
       throw new BucardoError('BUC-DB-VERSION', { database, detail: `server_version_num ${version}` });
     }
     // Which server session this is was said at the login. A pooler hands out numbers of its own.
     if (processIdOf(client) === pid) {
       await client.query(sessionScript(version));
+      if (role !== 'origin') await fireTriggers(client);
       return new Connection(database, version, client);
     }
     const second = await newClient(options);
@@ -87,6 +96,28 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
     throw fromDriverError(error, { database });
   } finally {
     clearTimeout(setUpLimit);
+  }
+}
+
+/** @throws BUC-LANE-POOLED where transactions are refused */
+async function askWhoAnswers(client: Client): Promise<Answer> {
+  try {
+    // Several statements have several results, which the driver's types leave out.
+    const results = (await client.query(WHO_ANSWERS)) as unknown as readonly QueryResult<Answer>[];
+    const answer = results[2]?.rows[0];
+    if (answer !== undefined) return answer;
+  } catch (error) {
+    throw isRefusedTransaction(error) ? new BucardoError('BUC-LANE-POOLED', { cause: error }) : error;
+  }
+  throw new BucardoError('BUC-UNEXPECTED', { detail: 'no answer' });
+}
+
+/** Where a role is in the replica role by default, the foreign keys of our own tables would be silent. It may have no right to leave it. */
+async function fireTriggers(client: Client): Promise<void> {
+  try {
+    await client.query('set session_replication_role = origin');
+  } catch (error) {
+    if (fromDriverError(error, {}).sqlstate !== '42501') throw error;
   }
 }
 
@@ -138,6 +169,8 @@ export class Connection {
   /** What `configure` was given, where it has to be repeated. */
   #configured: Settings = {};
   #closed = false;
+  /** Why the server ended the session while nothing was asked. */
+  #ended: Error | undefined;
 
   constructor(database: string, serverVersion: number, client: Client, pooledPid?: number) {
     this.database = database;
@@ -145,7 +178,11 @@ export class Connection {
     this.#client = client;
     this.#pooledPid = pooledPid;
     client.on('end', () => (this.#closed = true));
-    client.on('error', () => (this.#closed = true));
+    client.on('error', (error) => {
+      this.#closed = true;
+      // Later queries only learn that the connection is gone. The server may have said why.
+      if ('code' in error && /^[0-9A-Z]{5}$/.test(String(error.code))) this.#ended ??= error;
+    });
   }
 
   /** Whether the connection is known to be gone. False is no promise. */
@@ -320,7 +357,9 @@ export class Connection {
 
   /** An error of a stream that was piped into ours keeps the name that it has. */
   #named(error: unknown): BucardoError {
-    return fromDriverError(error, { database: this.database });
+    const known = fromDriverError(error, { database: this.database });
+    if (this.#ended === undefined || known.sqlstate !== undefined) return known;
+    return fromDriverError(this.#ended, { database: this.database });
   }
 }
 

@@ -14,6 +14,8 @@ const BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   '23': 'BUC-ROW-REFUSED',
   '44': 'BUC-ROW-REFUSED',
   '25006': 'BUC-DB-READ-ONLY',
+  '25P03': 'BUC-DB-TIMEOUT',
+  '25P04': 'BUC-DB-TIMEOUT',
   '28': 'BUC-DB-AUTH',
   '3D000': 'BUC-DB-AUTH',
   '40': 'BUC-DB-LOCKED',
@@ -23,6 +25,7 @@ const BY_SQLSTATE: Readonly<Record<string, ErrorCode>> = {
   '54': 'BUC-DB-LIMIT',
   '55P03': 'BUC-DB-LOCKED',
   '57014': 'BUC-DB-LOCKED',
+  '57P05': 'BUC-DB-TIMEOUT',
   '57': 'BUC-DB-UNREACHABLE',
   '58030': 'BUC-DB-FULL',
 };

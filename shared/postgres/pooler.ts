@@ -101,6 +101,6 @@ class Asker {
 }
 
 /** PgBouncer in statement mode: a protocol violation. */
-function isRefusedTransaction(error: unknown): boolean {
+export function isRefusedTransaction(error: unknown): boolean {
   return typeof error === 'object' && error !== null && 'code' in error && error.code === '08P01';
 }

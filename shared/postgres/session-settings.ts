@@ -16,6 +16,8 @@ interface Setting {
 }
 
 const SETTINGS: readonly Setting[] = [
+  // First, since it ends the others too.
+  { name: 'statement_timeout', value: '0' },
   // Names in our SQL: nobody's table, function or operator stands in for Postgres's own.
   { name: 'search_path', value: 'pg_catalog' },
   // A filter that nobody sees would be a lost row; this makes it an error.
@@ -36,7 +38,6 @@ const SETTINGS: readonly Setting[] = [
   // An error is answered, not a reason to end the session: some are expected.
   { name: 'exit_on_error', value: 'off' },
   // Timeouts are meant for applications. Ours are asked for where a statement may wait.
-  { name: 'statement_timeout', value: '0' },
   { name: 'lock_timeout', value: '0' },
   { name: 'idle_in_transaction_session_timeout', value: '0' },
   { name: 'idle_session_timeout', value: '0', since: 140000 },

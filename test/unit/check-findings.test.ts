@@ -16,6 +16,7 @@ const HEALTHY: ServerFacts = {
   encoding: 'UTF8',
   collation: 'C',
   synchronousCommit: 'on',
+  replicaByDefault: [],
   mayCreateTemporary: true,
   mayReadControl: true,
   preparable: 0,
