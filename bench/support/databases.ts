@@ -7,6 +7,7 @@ import { findSync, lanesOf } from '../../shared/config/lanes.ts';
 import { type PostgresServer, startPostgres } from '../../shared/local/postgres-server.ts';
 import { type Connection, connect } from '../../shared/postgres/connection.ts';
 import { readGoal, waitForLane } from '../../shared/status/wait-for-lane.ts';
+import { createLaneTable } from '../../shared/targets/postgres/lane-table.ts';
 import { silentLog } from '../../shared/telemetry/log.ts';
 
 export interface BenchDatabases extends AsyncDisposable {
@@ -58,6 +59,8 @@ export async function startBenchDatabases({
   const [source, target] = await Promise.all([app('source', sourceServer), app('target', targetServer)]);
   await source.script(schema);
   await target.script(schema);
+  // As apply does at the targets.
+  await createLaneTable(target);
   const config = {
     databases: {
       source: { engine: 'postgres', url: sourceServer.url() },
