@@ -5,6 +5,7 @@ import { PENDING_LIMIT } from '../shared/status/read-status.ts';
 import {
   brokenKeyTexts,
   COPY_REASON_TEXTS,
+  isNoProblemOf,
   laneState,
   notesOf,
   shortened,
@@ -64,10 +65,13 @@ function notes(lane: LaneStatus): readonly string[] {
       : [
           `${lane.error.code}, ${formatSeconds(lane.error.secondsAgo)} ago, ${lane.failures} in a row: ${lane.error.message}`,
         ]),
-    ...lane.held.map(
-      ({ relation, code, message, retryInSeconds }) =>
-        `${relation} waits (${code}), next try in ${formatSeconds(retryInSeconds)}: ${message}`,
-    ),
+    ...lane.problems.map(({ code, message, remedy }) => `${code}: ${message}. ${remedy}`),
+    ...lane.held
+      .filter(isNoProblemOf(lane))
+      .map(
+        ({ relation, code, message, retryInSeconds }) =>
+          `${relation} waits (${code}), next try in ${formatSeconds(retryInSeconds)}: ${message}`,
+      ),
     ...lane.copies.map(copyLine),
     ...lane.uncaptured.map(
       ({ relation, why }) =>

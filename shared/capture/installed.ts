@@ -34,6 +34,8 @@ export interface InstalledRelation extends RelationName {
   /** Base types of the key's columns as `apply` last saw them; undefined if an earlier version installed the relation. */
   readonly keyTypes: readonly string[] | undefined;
   readonly capture: CaptureLevel;
+  /** Oid of the table that is captured, whatever has its name now; undefined if it was never recorded. */
+  readonly tableOid: number | undefined;
   /** All columns of the delta table in order; undefined if it is gone. */
   readonly deltaColumns: readonly DeltaColumn[] | undefined;
   /** pg_proc.prosrc; undefined if the function is gone. */
@@ -81,6 +83,8 @@ const READ_ORIGIN = `
 const READ_RELATIONS = `
   select r.schema_name as schema, r.table_name as table, r.delta_name as "deltaName",
     r.key_columns as "keyColumns", to_jsonb(r) -> 'key_types' as "keyTypes", r.capture,
+    -- Before version 3 there is no such column.
+    to_jsonb(r) ->> 'table_oid' as "tableOid",
     (
       select json_agg(json_build_object(
         'name', a.attname,
@@ -127,8 +131,12 @@ interface ServerRow {
   readonly takenNames: readonly string[];
 }
 
-type RelationRow = Omit<InstalledRelation, 'deltaColumns' | 'keyTypes' | 'functionSource' | 'triggers'> & {
+type RelationRow = Omit<
+  InstalledRelation,
+  'tableOid' | 'deltaColumns' | 'keyTypes' | 'functionSource' | 'triggers'
+> & {
   readonly keyTypes: readonly string[] | null;
+  readonly tableOid: string | null;
   readonly deltaColumns: readonly DeltaColumn[] | null;
 };
 
@@ -152,6 +160,7 @@ export async function readInstalled(db: Connection): Promise<Installed> {
       const trigger = functions.get(captureFunctionName(relation.deltaName));
       return {
         ...relation,
+        tableOid: relation.tableOid === null ? undefined : Number(relation.tableOid),
         deltaColumns: relation.deltaColumns ?? undefined,
         keyTypes: relation.keyTypes ?? undefined,
         functionSource: trigger?.source,

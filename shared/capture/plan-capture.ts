@@ -35,6 +35,7 @@ import { chooseDeltaNames } from './delta-name.ts';
 import { dropRelationSql, forgetPairSql } from './drop-relation.ts';
 import { hasChanged } from './find-losses.ts';
 import type { Installed, InstalledRelation, InstalledTrigger, LaneName, TableFacts } from './installed.ts';
+import { isReplaced, recordOidSql, replacedSql } from './replaced-table.ts';
 import { DATABASE_OID } from './source-identity.ts';
 import { recordTypes, retypeSql } from './retype.ts';
 import { resolveRelations, selectRelations, type WantedRelation } from './wanted.ts';
@@ -218,7 +219,7 @@ function forgetSteps(
 
 function relationSteps(
   spec: NamedRelation,
-  { installed, syncs, looks }: CaptureInput,
+  { installed, syncs, looks, tables }: CaptureInput,
   lanes: readonly LaneName[],
 ): readonly PlanStep[] {
   const relation = displayRelation(spec);
@@ -231,7 +232,16 @@ function relationSteps(
   );
   const look = looks.get(relation);
   const missed = known === undefined ? [] : (look?.losses ?? []);
-  const capture = known === undefined ? newRelationSql(spec) : repairSql(spec, known, look?.state.delta);
+  const oid = tables.get(relation)?.oid;
+  const replaced = known !== undefined && isReplaced(known, oid);
+  const capture =
+    known === undefined
+      ? newRelationSql(spec)
+      : [
+          ...(replaced ? replacedSql(spec) : []),
+          ...repairSql(spec, known, look?.state.delta),
+          ...(known.tableOid === oid ? [] : recordOidSql(spec)),
+        ];
   const sql = [
     ...(missed.length > 0 ? [needCopySql(spec)] : []),
     ...capture,
@@ -250,6 +260,10 @@ function relationSteps(
       : added.length > 0
         ? `Add ${relation} to sync ${added.join(', ')}`
         : `Bring the capture of ${relation} up to date`;
+  if (replaced) {
+    const detail = 'another table has the name now, and it needs a copy';
+    return [{ title: `${title}: ${detail}`, relation, syncs: spec.syncs, sql }];
+  }
   if (missed.length === 0) return [{ title, relation, syncs: spec.syncs, sql }];
   const why = `changes may have been missed, and it needs a copy (${missed.join('; ')})`;
   return [{ title: `${title}: ${why}`, relation, syncs: spec.syncs, missed, sql }];

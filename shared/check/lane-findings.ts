@@ -10,6 +10,15 @@ export function findLane(lane: LaneStatus): readonly Finding[] {
   const where = { sync, database: destination };
   return [
     ...(lane.error === undefined ? [] : [stored(where, lane.error, `the last run failed`)]),
+    ...lane.problems.map(({ relation, code, message, remedy }): Finding => ({
+      severity: 'error',
+      code,
+      ...where,
+      database: lane.source,
+      relation,
+      text: message,
+      remedy,
+    })),
     ...lane.held.map((held) => stored({ ...where, relation: held.relation }, held, 'the relation waits')),
     ...(lane.rejectedRows === 0
       ? []

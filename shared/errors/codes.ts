@@ -137,6 +137,29 @@ export const errorCodes = describe({
     remedy:
       'Correct the function: qualify the names in it, or give it a search_path of its own (`alter function … set search_path`). Or grant the role what it needs.',
   },
+  'BUC-TABLE-LOCKED': {
+    title: 'A table is locked',
+    retry: 'later',
+    meaning:
+      'Another session keeps a table for itself, as VACUUM FULL, CLUSTER, REINDEX and most forms of ALTER TABLE do, or changed it each time that it was to be read. Only this table waits and keeps its place; the others of the sync go on. Nothing waits in the lock’s queue meanwhile, and no snapshot is kept open.',
+    remedy:
+      'Usually none: the table catches up by itself. If it lasts, look in pg_stat_activity for the session that holds the lock.',
+  },
+  'BUC-TABLE-REPLACED': {
+    title: 'Another table has the captured table’s name',
+    retry: 'later',
+    meaning:
+      'The table was dropped and created again, or swapped with another one by renaming. The table that has the name now is not captured, so its changes are not known. This relation waits; the others of the sync go on.',
+    remedy: 'Run `bucardo apply`, then `bucardo copy SYNC --table NAME`.',
+  },
+  'BUC-TABLE-RENAMED': {
+    title: 'A captured table has another name now',
+    retry: 'later',
+    meaning:
+      'The captured table was renamed or moved to another schema. Its changes are still captured, but the sync knows it by its old name. This relation waits; the others of the sync go on.',
+    remedy:
+      'Give the table its old name back, and it catches up by itself; or name it anew in the sync and at the targets, and run `bucardo apply`.',
+  },
   'BUC-TABLE-NO-KEY': {
     title: 'A table has no key',
     retry: 'never',

@@ -3,7 +3,7 @@
  * statement, so that all of it belongs to one moment.
  */
 import type { Connection } from './connection.ts';
-import { displayRelation, type RelationName } from './identifiers.ts';
+import { displayRelation, quoteRelation, type RelationName } from './identifiers.ts';
 
 export interface Column {
   readonly name: string;
@@ -61,8 +61,10 @@ export interface ForeignKey {
 
 /** A foreign key of another table, or of the table itself, that acts on its own rows when a row here is deleted. */
 export interface ActingKey {
-  /** The table whose rows are acted upon. */
+  /** The table whose rows are acted upon: its own, not those of inheritance children, which have no part in the key. */
   readonly table: RelationName;
+  /** Its rows are in partitions. */
+  readonly partitioned: boolean;
   readonly action: 'cascade' | 'set null' | 'set default';
   readonly columns: readonly {
     readonly referring: string;
@@ -264,6 +266,7 @@ const DESCRIBE_TABLES = `
     (
       select coalesce(json_agg(json_build_object(
         'table', json_build_object('schema', rn.nspname, 'table', r.relname),
+        'partitioned', r.relkind = 'p',
         'action', case f.confdeltype when 'c' then 'cascade' when 'n' then 'set null' else 'set default' end,
         'columns', (
           select json_agg(json_build_object(
@@ -319,6 +322,14 @@ export async function describeTables(
       },
     ]),
   );
+}
+
+/**
+ * `from`-item of a table's own rows. A partitioned table has its rows in its partitions only; any other may have inheritance
+ * children, which are tables of their own.
+ */
+export function ownRows({ partitioned, ...name }: RelationName & Pick<Table, 'partitioned'>): string {
+  return partitioned ? quoteRelation(name) : `only ${quoteRelation(name)}`;
 }
 
 /**

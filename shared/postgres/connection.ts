@@ -28,6 +28,17 @@ export interface ConnectOptions {
   readonly connectTimeoutMs?: number;
 }
 
+/** A column of a result, as the server describes it before any row. */
+export interface ResultColumn {
+  readonly name: string;
+  /** Oid of the table that it comes from, and its number there. */
+  readonly table: number;
+  readonly number: number;
+  /** Oid of its type; of a domain, of the type behind it. */
+  readonly type: number;
+  readonly modifier: number;
+}
+
 export type Isolation = 'read committed' | 'repeatable read' | 'repeatable read read only';
 
 /** int8 arrives as text; times too, so that no microsecond is lost in a Date. */
@@ -233,6 +244,23 @@ export class Connection {
   async runPrepared(sql: string, values: readonly unknown[]): Promise<number> {
     const result = await this.#execute(sql, values);
     return result.rowCount ?? 0;
+  }
+
+  /** The columns of each statement's result, all in one round trip; rows are thrown away. No parameters. */
+  async resultColumns(statements: readonly string[]): Promise<readonly (readonly ResultColumn[])[]> {
+    // The driver gives an array for several statements only; its types know nothing of that.
+    const results: QueryResult | QueryResult[] = await this.#settled(() =>
+      this.#client.query(statements.join(';\n')),
+    );
+    return [results].flat().map(({ fields }) =>
+      fields.map(({ name, tableID, columnID, dataTypeID, dataTypeModifier }) => ({
+        name,
+        table: tableID,
+        number: columnID,
+        type: dataTypeID,
+        modifier: dataTypeModifier,
+      })),
+    );
   }
 
   /** Runs several statements, separated by semicolons, in one round trip. No parameters. A `begin` may only come first. */

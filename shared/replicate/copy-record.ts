@@ -8,7 +8,7 @@ import type { Connection } from '../postgres/connection.ts';
 import type { RelationName } from '../postgres/identifiers.ts';
 import type { Boundary } from './key-range.ts';
 import { BECAUSE_OF_OTHER_ROWS, pendParked } from './pend-parked.ts';
-import { retryDelaySeconds } from './retry-delay.ts';
+import { holdSeconds } from './retry-delay.ts';
 
 /** The record as it was read or written last: the transaction that wrote it. */
 export type CopyVersion = string;
@@ -134,7 +134,7 @@ export async function holdCopy(
       error.code,
       error.message,
       attempts,
-      retryDelaySeconds(attempts),
+      holdSeconds(error.code, attempts),
       lookedAt,
     ],
   );

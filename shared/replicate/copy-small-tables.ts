@@ -11,6 +11,7 @@ import type { Connection } from '../postgres/connection.ts';
 import type { Destination } from '../targets/target.ts';
 import { closeCopies, openWhole, type VersionedCopy } from './copy-records.ts';
 import type { CopyState } from './lane-state.ts';
+import { areAsPlanned, SHORT_LOCK_WAIT } from './lock-tables.ts';
 import type { RelationPlan } from './relation-plan.ts';
 import { readRange } from './source-reader.ts';
 
@@ -31,7 +32,7 @@ export function isSmall({ copy, plan }: SmallTable): boolean {
 }
 
 /**
- * Returns the rows that were copied; undefined if the records were not as they had been read.
+ * Returns the rows that were copied; undefined if the records or the tables were not as they had been read.
  * @throws what the destination refused; the source is then in the middle of a stream
  */
 export async function copySmallTables(
@@ -42,7 +43,12 @@ export async function copySmallTables(
   const versions = await openWhole(source, lane, tables.map(versionOf));
   const opened = tables.filter(({ plan }) => versions.has(displayRelation(plan)));
   if (opened.length === 0) return undefined;
-  await source.script('begin isolation level repeatable read read only');
+  await source.script(`begin isolation level repeatable read read only; ${SHORT_LOCK_WAIT}`);
+  const sources = opened.map(({ plan }) => plan.source);
+  if (!(await areAsPlanned(source, sources))) {
+    await source.script('rollback');
+    return undefined;
+  }
   const rows = await destination.fillRanges(
     opened.map(({ plan }) => {
       const { estimatedRows } = plan.source;

@@ -4,10 +4,11 @@
  */
 import { asNotApplied } from '../capture/not-applied.ts';
 import { markIsFromHere } from '../capture/source-identity.ts';
+import { type TableProblem, tableProblemError, tableProblems } from '../capture/table-identity.ts';
 import type { Lane } from '../config/types.ts';
 import { BucardoError } from '../errors/bucardo-error.ts';
 import type { Connection } from '../postgres/connection.ts';
-import type { RelationName } from '../postgres/identifiers.ts';
+import { displayRelation, type RelationName } from '../postgres/identifiers.ts';
 import { NOTHING, parseSnapshot, type Snapshot } from '../postgres/snapshot.ts';
 import type { CopyVersion } from './copy-record.ts';
 import type { BatchHistory } from './batch-size.ts';
@@ -45,6 +46,8 @@ export interface RelationState extends CapturedRelation {
   readonly copy: CopyState | undefined;
   /** Keys that the destination refused are parked, so an applied key must be looked up among them. */
   readonly hasRejected: boolean;
+  /** The captured table is not under the relation's name: it cannot be read. */
+  readonly problem: BucardoError | undefined;
 }
 
 export interface LaneState {
@@ -68,6 +71,8 @@ export interface LaneState {
   /** A transaction that is being delivered in parts. */
   readonly large: LargeTransaction | undefined;
   readonly relations: readonly RelationState[];
+  /** Tables that are not what is captured. */
+  readonly problems: readonly TableProblem[];
 }
 
 interface StateRow {
@@ -84,11 +89,13 @@ interface StateRow {
   readonly unfinished: string | null;
   readonly large: LargeRow | null;
   readonly relations: readonly RelationRow[];
+  readonly problems: readonly TableProblem[];
 }
 
 interface RelationRow extends RelationName {
   readonly deltaName: string;
   readonly keyColumns: readonly string[];
+  readonly tableOid: number | null;
   readonly hold: { readonly mark: string | null; readonly due: boolean; readonly attempts: number } | null;
   readonly copy: CopyRow | null;
   readonly hasRejected: boolean;
@@ -121,6 +128,7 @@ const READ_STATE = `
         'table', r.table_name,
         'deltaName', r.delta_name,
         'keyColumns', r.key_columns,
+        'tableOid', r.table_oid::int8,
         'hold', case when h.sync is not null then json_build_object(
           'mark', h.mark::text, 'due', h.retry_at <= clock_timestamp() or coalesce(coalesce(h.tried_at, h.held_at) < (
             select l.asked_at from bucardo.lane_status l where (l.sync, l.destination) = ($1, $2)), false),
@@ -139,7 +147,13 @@ const READ_STATE = `
       left join bucardo.copy c
         on (c.sync, c.destination, c.schema_name, c.table_name) = ($1, $2, r.schema_name, r.table_name)
       where s.sync = $1
-    ) as relations
+    ) as relations,
+    (
+      select coalesce(json_agg(p), '[]') from (${tableProblems(`exists (
+        select from bucardo.sync_relation s
+        where s.sync = $1 and (s.schema_name, s.table_name) = (r.schema_name, r.table_name)
+      )`)}) p
+    ) as problems
   from (select) one
   left join bucardo.progress p on p.sync = $1 and p.destination = $2
   left join bucardo.lane_status l on l.sync = $1 and l.destination = $2`;
@@ -151,6 +165,9 @@ const READ_STATE = `
 export async function readLaneState(source: Connection, lane: Lane): Promise<LaneState> {
   const row = await readRow(source, lane);
   if (!row.registered) throw new BucardoError('BUC-NOT-APPLIED', { sync: lane.sync, database: lane.source });
+  const problems = new Map(
+    row.problems.map((problem) => [displayRelation(problem), tableProblemError(problem, lane.source)]),
+  );
   return {
     end: parseSnapshot(row.end_mark),
     lookedAt: row.looked_at,
@@ -165,7 +182,10 @@ export async function readLaneState(source: Connection, lane: Lane): Promise<Lan
       unfinished: row.unfinished === null ? undefined : Number(row.unfinished),
     },
     large: row.large === null ? undefined : parseLarge(row.large),
-    relations: row.relations.map(relationState),
+    relations: row.relations.map((relation) =>
+      relationState(relation, problems.get(displayRelation(relation))),
+    ),
+    problems: row.problems,
   };
 }
 
@@ -179,9 +199,14 @@ async function readRow(source: Connection, lane: Lane): Promise<StateRow> {
   throw new BucardoError('BUC-UNEXPECTED', { sync: lane.sync, database: lane.source, detail: 'no state' });
 }
 
-function relationState({ hold, copy, ...row }: RelationRow): RelationState {
+function relationState(
+  { hold, copy, tableOid, ...row }: RelationRow,
+  problem: BucardoError | undefined,
+): RelationState {
   return {
     ...row,
+    tableOid: tableOid ?? undefined,
+    problem,
     hold:
       hold === null ? undefined : { ...hold, mark: hold.mark === null ? NOTHING : parseSnapshot(hold.mark) },
     copy:

@@ -12,7 +12,7 @@ import type { RelationState } from './lane-state.ts';
 import { endLarge, recordPlace } from './large-record.ts';
 import type { LargeTransaction, Part } from './large-transaction.ts';
 import { removeNote } from './pace.ts';
-import { retryDelaySeconds } from './retry-delay.ts';
+import { holdSeconds } from './retry-delay.ts';
 import { keyAsText, park } from './park.ts';
 import { BECAUSE_OF_OTHER_ROWS, pendParked } from './pend-parked.ts';
 import { type DeltaRange, pendingDeltas } from './pending.ts';
@@ -164,7 +164,7 @@ async function recordOutcome(
     }
     case 'held': {
       const { mark, error, attempts } = outcome;
-      const delay = retryDelaySeconds(attempts);
+      const delay = holdSeconds(error.code, attempts);
       const told = [error.code, error.message, attempts, delay, record.lookedAt];
       await source.run(HOLD, [...relation, formatSnapshot(mark), ...told]);
       return false;

@@ -45,12 +45,14 @@ export interface RelationPlan extends RelationName {
 export interface CapturedRelation extends RelationName {
   readonly deltaName: string;
   readonly keyColumns: readonly string[];
+  /** Oid of the table that is captured; undefined if it was never recorded. */
+  readonly tableOid?: number | undefined;
 }
 
 /**
  * @param names of the databases in the configuration, for errors
  * @param laneKeys key columns of all relations that the lane writes, by display name
- * @throws BUC-TABLE-MISSING, BUC-KEY-CHANGED, BUC-COLUMN-MISSING, BUC-COLUMN-REQUIRED, BUC-TARGET-NO-UNIQUE
+ * @throws BUC-TABLE-MISSING, BUC-TABLE-REPLACED, BUC-KEY-CHANGED, BUC-COLUMN-MISSING, BUC-COLUMN-REQUIRED, BUC-TARGET-NO-UNIQUE
  */
 export function planRelation(
   captured: CapturedRelation,
@@ -61,6 +63,8 @@ export function planRelation(
 ): RelationPlan {
   const relation = displayRelation(captured);
   if (source === undefined) throw new BucardoError('BUC-TABLE-MISSING', { database: names.source, relation });
+  if (captured.tableOid !== undefined && captured.tableOid !== source.oid)
+    throw new BucardoError('BUC-TABLE-REPLACED', { database: names.source, relation });
   if (target instanceof BucardoError) throw target;
   if (target === undefined)
     throw new BucardoError('BUC-TABLE-MISSING', { database: names.destination, relation });

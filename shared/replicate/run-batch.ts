@@ -20,6 +20,15 @@ import { beginLarge, endLarge, isInPlace } from './large-record.ts';
 import { type LargeTransaction, nextPart, type Part, partCondition, stepsOf } from './large-transaction.ts';
 import type { Pace } from './pace.ts';
 import { recordBatch, recordWrites, type RelationOutcome } from './record-batch.ts';
+import { recordProblems } from './record-problems.ts';
+import {
+  findUnreadable,
+  isLockTimeout,
+  lockBeside,
+  lockTables,
+  rewrittenDeltas,
+  SHORT_LOCK_WAIT,
+} from './lock-tables.ts';
 import { planRelation, type RelationPlan } from './relation-plan.ts';
 import { isFewOf } from './share-of-table.ts';
 import { readPending } from './source-reader.ts';
@@ -60,6 +69,13 @@ export type BatchOutcome =
   | { readonly kind: 'large begun'; readonly large: Omit<LargeTransaction, 'version'> }
   /** What is next takes longer than the run has time for. */
   | { readonly kind: 'no time' }
+  /** What was to be read changed, or cannot be read for now: begin again with a new snapshot, without `failed`. */
+  | {
+      readonly kind: 'changed';
+      readonly failed: ReadonlyMap<string, BucardoError>;
+      /** Display names of what changed. */
+      readonly relations: readonly string[];
+    }
   /** The mark was not what it was: another run is or was at work. Nothing is lost; begin again. */
   | { readonly kind: 'overtaken' }
   /** Nothing was applied: try again in another mode, or without a relation. The source connection must be replaced. */
@@ -81,7 +97,7 @@ const LARGE_BATCH = `
 export async function runBatch(source: Connection, settings: BatchSettings): Promise<BatchOutcome> {
   const { lane, destination, run, pace, mode, failed } = settings;
   const startedAtMs = performance.now();
-  await source.script('begin isolation level repeatable read read only');
+  await source.script(`begin isolation level repeatable read read only; ${SHORT_LOCK_WAIT}`);
   const state = await readLaneState(source, lane);
   if (state.otherPlace) {
     await source.script('rollback');
@@ -95,10 +111,11 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
     await source.script('rollback');
     return { kind: 'paused' };
   }
-  const attempted = state.relations.filter(
+  const due = state.relations.filter(
     (relation) =>
       !failed.has(displayRelation(relation)) && (relation.hold === undefined || relation.hold.due),
   );
+  const attempted = due.filter(({ problem }) => problem === undefined);
   if (attempted.some(({ copy }) => copy?.state === 'wanted')) {
     await source.script('rollback');
     return { kind: 'copy wanted', state };
@@ -114,8 +131,19 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
     return { kind: 'large begun', large: scope.large };
   }
   const { cut } = scope;
-  const problems = new Map(failed);
-  const shared = await planShares(source, settings, state, scope.shares, problems);
+  const problems = new Map([...failed, ...problemsOf(due)]);
+  let shared: readonly Planned[];
+  let changed: readonly string[] | undefined;
+  try {
+    shared = await planShares(source, settings, state, scope.shares, problems);
+    changed = await findChanged(source, attempted, shared);
+  } catch (error) {
+    return await withoutUnreadable(source, settings, scope.shares, asBucardoError(error));
+  }
+  if (changed !== undefined) {
+    await source.script('rollback');
+    return { kind: 'changed', failed, relations: changed };
+  }
   const chosen =
     scope.kind === 'part' ? await choosePart(source, settings, state, scope.large, shared) : undefined;
   if (chosen === 'moved') {
@@ -155,6 +183,7 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
   }
   await source.script('commit');
 
+  await recordProblems(source, lane, state.problems);
   const applies = outcomes.every(({ kind }) => kind === 'applied');
   if (scope.kind === 'transactions' && scope.deltas === 0 && applies) return { kind: 'idle', state };
 
@@ -189,6 +218,12 @@ export async function runBatch(source: Connection, settings: BatchSettings): Pro
     refused: refused.length,
     more: scope.kind === 'part' || cut !== undefined,
   };
+}
+
+function problemsOf(relations: readonly RelationState[]): readonly (readonly [string, BucardoError])[] {
+  return relations.flatMap((relation) =>
+    relation.problem === undefined ? [] : [[displayRelation(relation), relation.problem] as const],
+  );
 }
 
 /**
@@ -284,6 +319,47 @@ async function planShares(
 }
 
 /**
+ * Tables that the snapshot shows other than they are, or whose delta tables it does; undefined if there is no such, and then
+ * everything that is read is locked.
+ */
+async function findChanged(
+  source: Connection,
+  attempted: readonly RelationState[],
+  planned: readonly Planned[],
+): Promise<readonly string[] | undefined> {
+  const rewritten = await rewrittenDeltas(source, [
+    'truncation',
+    ...attempted.map(({ deltaName }) => deltaName),
+  ]);
+  if (rewritten.length > 0)
+    return attempted.filter(({ deltaName }) => rewritten.includes(deltaName)).map(displayRelation);
+  const changed = await lockTables(
+    source,
+    planned.map(({ plan }) => plan.source),
+  );
+  return changed.length === 0 ? undefined : changed.map(displayRelation);
+}
+
+/** A table that is locked, or that may not be read, is left out of the batch. @throws what concerns more than the tables */
+async function withoutUnreadable(
+  source: Connection,
+  { lane, failed }: BatchSettings,
+  shares: readonly Share[],
+  error: BucardoError,
+): Promise<BatchOutcome> {
+  const ofTables = isLockTimeout(error) || scopeOf(error) === 'relation';
+  if (error.concern.database !== lane.source || !ofTables) throw error;
+  await source.script('rollback');
+  const relations = shares.map(({ relation }) => relation);
+  const unreadable = await findUnreadable(source, relations);
+  return {
+    kind: 'changed',
+    failed: new Map([...failed, ...unreadable]),
+    relations: unreadable.size > 0 ? [...unreadable.keys()] : relations.map(displayRelation),
+  };
+}
+
+/**
  * The delta table's statistics lag behind what was just written, so the way of the join is not left to the planner: a large
  * share of the table is read whole; few of its rows are looked up by their keys, or each batch of a long backlog would
  * read the whole table. Keys that may be NULL have no index to be looked up in. Keys are made distinct by sorting, which is
@@ -310,13 +386,15 @@ async function applyReadingAhead(
   source: Connection,
   { withAhead }: BatchSettings,
   planned: readonly Planned[],
-  apply: (ahead: Connection) => Promise<Applied>,
+  apply: (ahead?: Connection) => Promise<Applied>,
 ): Promise<Applied> {
   const { snapshot } = await source.row<{ snapshot: string }>(`select pg_export_snapshot() as snapshot`);
   return await withAhead(async (ahead) => {
     await ahead.script(
-      `begin isolation level repeatable read read only; set transaction snapshot ${quoteLiteral(snapshot)}`,
+      `begin isolation level repeatable read read only; set transaction snapshot ${quoteLiteral(snapshot)}; ${SHORT_LOCK_WAIT}`,
     );
+    const tables = planned.map(({ plan }) => plan.source);
+    if (!(await lockBeside(ahead, tables))) return await apply();
     await preparePlanner(ahead, planned);
     const applied = await apply(ahead);
     // No rollback on failure: it would wait behind rows that nobody reads any more. The session is given up instead.

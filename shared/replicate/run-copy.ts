@@ -11,8 +11,7 @@
  * range. A chunk that is recorded as done is never read again.
  */
 import type { Lane } from '../config/types.ts';
-import { asBucardoError, type BucardoError } from '../errors/bucardo-error.ts';
-import { describeTables } from '../postgres/catalog.ts';
+import { asBucardoError, BucardoError } from '../errors/bucardo-error.ts';
 import type { Connection } from '../postgres/connection.ts';
 import { scopeOf } from '../postgres/error-scope.ts';
 import { displayRelation, quoteIdentifier } from '../postgres/identifiers.ts';
@@ -25,6 +24,7 @@ import { type Boundary, keyAfter, keyOrder } from './key-range.ts';
 import type { CopyState, LaneState, OpenChunk, RelationState } from './lane-state.ts';
 import { park } from './park.ts';
 import { recordWrites } from './record-batch.ts';
+import { areAsPlanned, describeUnlocked, isLockTimeout, SHORT_LOCK_WAIT } from './lock-tables.ts';
 import { planRelation, type RelationPlan } from './relation-plan.ts';
 import { orderedKey, readRange, sourceTable } from './source-reader.ts';
 import { parentsFirst } from './table-order.ts';
@@ -70,7 +70,8 @@ interface Candidate {
 /** Takes one step: decides on all tables that have just been asked for, or copies one chunk. */
 export async function runCopyStep(source: Connection, settings: CopySettings): Promise<CopyOutcome> {
   const open = settings.state.relations.filter(
-    ({ copy, hold }) => copy !== undefined && (hold === undefined || hold.due),
+    ({ copy, hold, problem }) =>
+      copy !== undefined && problem === undefined && (hold === undefined || hold.due),
   );
   const wanted = open.filter(({ copy }) => copy?.state === 'wanted');
   if (wanted.length > 0) {
@@ -123,13 +124,16 @@ async function planCandidates(
   open: readonly RelationState[],
 ): Promise<readonly Candidate[]> {
   if (open.length === 0) return [];
-  const [sourceTables, targetTables] = [await describeTables(source, open), await destination.describe(open)];
+  const { tables: sourceTables, unreadable } = await describeUnlocked(source, open);
+  const targetTables = await destination.describe(open);
   const laneKeys = new Map(state.relations.map((one) => [displayRelation(one), one.keyColumns]));
   const names = { source: lane.source, destination: lane.destination };
   const candidates: Candidate[] = [];
   for (const relation of open) {
     const name = displayRelation(relation);
     try {
+      const locked = unreadable.get(name);
+      if (locked !== undefined) throw locked;
       const [inSource, inTarget] = [sourceTables.get(name), targetTables.get(name)];
       const plan = planRelation(relation, inSource, inTarget, names, laneKeys);
       if (relation.copy !== undefined) candidates.push({ relation, copy: relation.copy, plan });
@@ -173,7 +177,28 @@ async function prepareTables(
   return skipped;
 }
 
+/** A table that is locked waits; the other tables' copies go on. */
 async function copyChunk(
+  source: Connection,
+  settings: CopySettings,
+  candidate: Candidate,
+): Promise<CopyOutcome> {
+  try {
+    return await readChunk(source, settings, candidate);
+  } catch (thrown) {
+    const error = asBucardoError(thrown);
+    const { lane } = settings;
+    const ofTable = isLockTimeout(error) || scopeOf(error) === 'relation';
+    if (error.concern.database !== lane.source || !ofTable) throw error;
+    const concern = { database: lane.source, relation: displayRelation(candidate.relation) };
+    const refusal = isLockTimeout(error)
+      ? new BucardoError('BUC-TABLE-LOCKED', { ...concern, cause: error })
+      : error.with(concern);
+    return { kind: 'refused', relation: candidate.relation, error: refusal };
+  }
+}
+
+async function readChunk(
   source: Connection,
   settings: CopySettings,
   { relation, copy, plan }: Candidate,
@@ -194,7 +219,11 @@ async function copyChunk(
     opened = { upTo, version };
   }
   const { upTo, version } = opened;
-  await source.script('begin isolation level repeatable read read only');
+  await source.script(`begin isolation level repeatable read read only; ${SHORT_LOCK_WAIT}`);
+  if (!(await areAsPlanned(source, [plan.source]))) {
+    await source.script('rollback');
+    return { kind: 'overtaken' };
+  }
   const estimatedRows = upTo === undefined ? Math.max(rowsPerChunk, plan.source.estimatedRows) : rowsPerChunk;
   const changes = readRange(source, plan, { after: copy.doneTo, upTo, estimatedRows });
   let applied;
@@ -238,10 +267,13 @@ async function chunkEnd(
 ): Promise<Boundary | undefined> {
   const key = orderedKey(plan);
   const where = after === undefined ? '' : `where ${keyAfter('t', key, after)}`;
-  const [end] = await source.rows<{ key: string[] }>(
-    `select array[${key.map(({ name }) => `t.${quoteIdentifier(name)}::text`).join(', ')}] as key
+  const select = `select array[${key.map(({ name }) => `t.${quoteIdentifier(name)}::text`).join(', ')}] as key
      from ${sourceTable(plan)} t ${where}
-     order by ${keyOrder('t', key)} offset ${rows - 1} limit 1`,
+     order by ${keyOrder('t', key)} offset ${rows - 1} limit 1`;
+  const [end] = await source.transaction(
+    'read committed',
+    () => source.rows<{ key: string[] }>(select),
+    SHORT_LOCK_WAIT,
   );
   return end?.key;
 }

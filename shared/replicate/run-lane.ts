@@ -26,6 +26,9 @@ import { type CopyAttempt, runCopyStep } from './run-copy.ts';
 /** On a busy source a run may last as long as the function may; its status must not be as old. */
 const RECORD_EVERY_MS = 1_000;
 
+/** So often a batch begins again because tables changed; then these are left out. */
+const MOST_CHANGES = 5;
+
 /** @throws what ended the run; it is recorded on the source if that can be reached */
 export async function runLane(lane: Lane, context: LaneRunContext): Promise<LaneRunOutcome> {
   const run = new LaneRun(lane, findSync(context.fleet, lane.sync), context);
@@ -116,6 +119,7 @@ class LaneRun {
   ): Promise<{ readonly state: LaneState; readonly more: boolean } | 'paused' | 'time is up'> {
     let mode: ApplyMode = destination.modes[0];
     let failed: ReadonlyMap<string, BucardoError> = new Map();
+    let changes = 0;
     for (;;) {
       const settings = {
         lane: this.#lane,
@@ -149,6 +153,18 @@ class LaneRun {
         case 'again':
           this.#log('lane.batch.again', outcome.error, outcome.mode);
           ({ mode, failed } = outcome);
+          break;
+        case 'changed':
+          changes += 1;
+          this.#context.log('info', 'lane.batch.changed', {
+            ...this.#names(),
+            relations: outcome.relations.join(', '),
+          });
+          if (changes > 2 * MOST_CHANGES) throw this.#neverTheSame();
+          failed =
+            changes < MOST_CHANGES
+              ? outcome.failed
+              : new Map([...this.#everChanging(outcome.relations), ...outcome.failed]);
           break;
         case 'other place':
         case 'other run':
@@ -200,6 +216,22 @@ class LaneRun {
     this.#adopted = true;
     await adoptSource(source);
     this.#context.log('warn', 'lane.source.restored', { ...this.#names(), source: this.#lane.source });
+  }
+
+  #neverTheSame(): BucardoError {
+    const detail = 'tables were changed each time that they were to be read';
+    return new BucardoError('BUC-DB-LOCKED', { sync: this.#lane.sync, database: this.#lane.source, detail });
+  }
+
+  /** Tables that were never the same when they were to be read: they wait like locked ones. */
+  #everChanging(relations: readonly string[]): ReadonlyMap<string, BucardoError> {
+    const detail = 'it was changed each time that it was to be read';
+    return new Map(
+      relations.map((relation) => [
+        relation,
+        new BucardoError('BUC-TABLE-LOCKED', { database: this.#lane.source, relation, detail }),
+      ]),
+    );
   }
 
   /** Returns whether a copy made progress. */

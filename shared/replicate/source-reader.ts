@@ -8,7 +8,8 @@
 import type { Readable } from 'node:stream';
 import { deltaColumnNames } from '../capture/key-column.ts';
 import type { Connection } from '../postgres/connection.ts';
-import { quoteIdentifier, quoteRelation } from '../postgres/identifiers.ts';
+import { ownRows } from '../postgres/catalog.ts';
+import { quoteIdentifier } from '../postgres/identifiers.ts';
 import type { Txid, Snapshot } from '../postgres/snapshot.ts';
 import type { RefusedRow, RelationChanges, RowFormat } from '../targets/target.ts';
 import { type Boundary, keyAfter, keyOrder, keyUpTo, type OrderedKeyColumn } from './key-range.ts';
@@ -142,9 +143,9 @@ export function orderedKey(plan: RelationPlan): readonly OrderedKeyColumn[] {
   }));
 }
 
-/** The table itself and not its inheritance children; a partitioned table has its rows in its partitions only. */
+/** The table itself and not its inheritance children. */
 export function sourceTable({ source }: RelationPlan): string {
-  return source.partitioned ? quoteRelation(source) : `only ${quoteRelation(source)}`;
+  return ownRows(source);
 }
 
 function distinctKeys({ plan, mark, cut, upTo, part }: PendingRelation): string {

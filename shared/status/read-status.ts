@@ -4,6 +4,8 @@
  */
 import { asNotApplied } from '../capture/not-applied.ts';
 import { markIsFromHere } from '../capture/source-identity.ts';
+import { readTableProblems, type TableProblem, tableProblemError } from '../capture/table-identity.ts';
+import type { ErrorCode } from '../errors/codes.ts';
 import { lookAtCapture } from '../capture/watch-capture.ts';
 import type { CopyReason } from '../capture/control-schema.ts';
 import type { Sync } from '../config/types.ts';
@@ -30,6 +32,13 @@ export interface HeldStatus {
   readonly code: string;
   readonly message: string;
   readonly retryInSeconds: number;
+}
+
+export interface ProblemStatus {
+  readonly relation: string;
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly remedy: string;
 }
 
 export interface LaneStatus {
@@ -77,6 +86,8 @@ export interface LaneStatus {
   readonly unapplied: readonly string[];
   /** Tables that deltas alone cannot make equal any more. */
   readonly copyNeeded: readonly { readonly relation: string; readonly reason: CopyReason }[];
+  /** Tables that are not what is captured, as the catalogs say now. */
+  readonly problems: readonly ProblemStatus[];
 }
 
 /** Counting further would only take time: it is a lot. */
@@ -208,12 +219,21 @@ export async function readStatus(source: Connection, syncs: readonly Sync[]): Pr
       source,
       syncs.map(({ name }) => name),
     );
-    const read: { readonly row: StatusRow; readonly waiting: Waiting }[] = [];
-    for (const row of rows) read.push({ row, waiting: await readWaiting(source, row) });
+    const read: LaneLook[] = [];
+    for (const row of rows) {
+      const waiting = await readWaiting(source, row);
+      read.push({ row, waiting, problems: await readTableProblems(source, row.sync) });
+    }
     return { read, unapplied: rows.length === 0 ? undefined : await readUnapplied(source, syncs) };
   });
   const losses = read.length === 0 ? [] : await readLosses(source);
   return read.map((one) => laneStatus(source.database, one, unapplied?.get(one.row.sync) ?? [], losses));
+}
+
+interface LaneLook {
+  readonly row: StatusRow;
+  readonly waiting: Waiting;
+  readonly problems: readonly TableProblem[];
 }
 
 interface Loss {
@@ -238,7 +258,7 @@ async function readRows(source: Connection, syncs: readonly string[]): Promise<r
 
 function laneStatus(
   source: string,
-  { row, waiting }: { readonly row: StatusRow; readonly waiting: Waiting },
+  { row, waiting, problems }: LaneLook,
   unapplied: readonly string[],
   losses: readonly Loss[],
 ): LaneStatus {
@@ -282,7 +302,13 @@ function laneStatus(
     tables: row.relations.length,
     unapplied,
     copyNeeded: row.copyNeeded.map(({ reason, ...name }) => ({ relation: displayRelation(name), reason })),
+    problems: problems.map((problem) => problemStatus(problem, source)),
   };
+}
+
+function problemStatus(problem: TableProblem, database: string): ProblemStatus {
+  const { code, message, remedy } = tableProblemError(problem, database);
+  return { relation: displayRelation(problem), code, message, remedy };
 }
 
 function copyStatus({

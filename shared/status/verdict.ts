@@ -42,7 +42,7 @@ const HOLDS: Readonly<Record<LaneState, (lane: LaneStatus) => boolean>> = {
     failures > 0 || error !== undefined || deadLetterSecondsAgo !== undefined,
   'source moved': ({ sourceMoved }) => sourceMoved,
   'key changed': ({ brokenKeys }) => brokenKeys.length > 0,
-  held: ({ held }) => held.length > 0,
+  held: ({ held, problems }) => held.length + problems.length > 0,
   copying: ({ copies }) => copies.length > 0,
   'needs copy': ({ copyNeeded, uncaptured }) => copyNeeded.length + uncaptured.length > 0,
   'not applied': ({ unapplied, tables }) => unapplied.length > 0 || tables === 0,
@@ -64,7 +64,8 @@ export function obstaclesOf(lane: LaneStatus): readonly string[] {
     ...(pausedSecondsAgo === undefined ? [] : [`the lane is paused; bucardo resume ${to}`]),
     ...(sourceMoved ? ['the source was restored or moved, and no run has seen it yet'] : []),
     ...brokenKeyTexts(lane),
-    ...held.map(({ message }) => message),
+    ...held.filter(isNoProblemOf(lane)).map(({ message }) => message),
+    ...lane.problems.map(({ message, remedy }) => `${message}. ${remedy}`),
     ...copyNeeded.map(
       ({ relation, reason }) =>
         `${relation} needs a copy (${COPY_REASON_TEXTS[reason]}); bucardo copy ${to} --table ${relation}`,
@@ -89,6 +90,14 @@ export function brokenKeyTexts({ brokenKeys }: LaneStatus): readonly string[] {
     ({ relation, column }) =>
       `key column ${column} of ${relation} was renamed or dropped, and changes of the table cannot be captured; rename it back, or bucardo uninstall --table ${relation}, then bucardo apply and bucardo copy`,
   );
+}
+
+/** A held relation that is told as a problem already is not told twice. */
+export function isNoProblemOf({
+  problems,
+}: LaneStatus): (held: { readonly relation: string; readonly code: string }) => boolean {
+  return ({ relation, code }) =>
+    !problems.some((problem) => problem.relation === relation && problem.code === code);
 }
 
 /** What somebody should know who hears that all changes have arrived. */

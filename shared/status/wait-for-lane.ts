@@ -155,7 +155,7 @@ function failureOf({ paused, error, held }: Look, { sync, destination }: Lane): 
 }
 
 /** A lock that another session holds goes by itself. */
-const PASSING: ReadonlySet<string> = new Set<ErrorCode>(['BUC-DB-LOCKED']);
+const PASSING: ReadonlySet<string> = new Set<ErrorCode>(['BUC-DB-LOCKED', 'BUC-TABLE-LOCKED']);
 
 function timeoutText({ error, held, copying }: Look, ran: boolean, seconds: number): string {
   const rest = [

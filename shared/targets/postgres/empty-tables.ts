@@ -9,9 +9,10 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { asBucardoError, BucardoError } from '../../errors/bucardo-error.ts';
+import { ownRows } from '../../postgres/catalog.ts';
 import type { Connection } from '../../postgres/connection.ts';
 import { scopeOf } from '../../postgres/error-scope.ts';
-import { displayRelation, quoteIdentifier, quoteRelation } from '../../postgres/identifiers.ts';
+import { displayRelation, quoteIdentifier } from '../../postgres/identifiers.ts';
 import type { RelationPlan } from '../../replicate/relation-plan.ts';
 import { parentsFirst } from '../../replicate/table-order.ts';
 import { naming } from './naming.ts';
@@ -45,7 +46,7 @@ export async function emptyTables(emptying: Emptying, plans: readonly RelationPl
   for (const { plan } of children) await naming(plan, () => deletePieces(emptying, plan));
   await transaction(async () => {
     if (!replicaRole) await expectNoAction(db, plans);
-    for (const { plan } of children) await naming(plan, () => db.run(`delete from ${ownRows(plan)}`));
+    for (const { plan } of children) await naming(plan, () => db.run(`delete from ${ownRows(plan.target)}`));
   });
 }
 
@@ -53,7 +54,9 @@ async function truncated({ db, transaction }: Emptying, plans: readonly Relation
   for (let tries = 1; ; tries += 1) {
     try {
       await transaction(() =>
-        db.script(`set local lock_timeout = '${TRUNCATE_WAIT}'; truncate ${plans.map(ownRows).join(', ')}`),
+        db.script(
+          `set local lock_timeout = '${TRUNCATE_WAIT}'; truncate ${plans.map(({ target }) => ownRows(target)).join(', ')}`,
+        ),
       );
       return true;
     } catch (error) {
@@ -74,7 +77,7 @@ async function deletePieces({ db, transaction }: Emptying, plan: RelationPlan): 
     const [from, to] = [page, page + PIECE_PAGES].map((at) => `'(${at},0)'::pg_catalog.tid`);
     const range = `ctid operator(pg_catalog.>=) ${from} and ctid operator(pg_catalog.<) ${to}`;
     try {
-      await transaction(() => db.run(`delete from ${ownRows(plan)} where ${range}`));
+      await transaction(() => db.run(`delete from ${ownRows(plan.target)} where ${range}`));
     } catch (error) {
       // Rows that refer to rows of other pages have to go together with these.
       if (scopeOf(asBucardoError(error)) === 'row') return;
@@ -93,21 +96,16 @@ const COUNT_PAGES = `
     select relid from pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass) where isleaf
   ) l`;
 
-/** Inheritance children are tables of their own. */
-function ownRows({ target }: RelationPlan): string {
-  return target.partitioned ? quoteRelation(target) : `only ${quoteRelation(target)}`;
-}
-
 /** Rows of other tables must not be deleted or changed with those of `plans`: nothing would bring them back. */
 async function expectNoAction(db: Connection, plans: readonly RelationPlan[]): Promise<void> {
   const emptied = new Set(plans.map(displayRelation));
   for (const plan of plans) {
-    for (const { table, columns } of plan.target.actingKeys.filter(
+    for (const { table, partitioned, columns } of plan.target.actingKeys.filter(
       (key) => !emptied.has(displayRelation(key.table)),
     )) {
       const refers = columns.map(({ referring }) => `${quoteIdentifier(referring)} is not null`);
       const { acts } = await db.row<{ acts: boolean }>(
-        `select exists (select from ${quoteRelation(table)} where ${refers.join(' and ')}) as acts`,
+        `select exists (select from ${ownRows({ ...table, partitioned })} where ${refers.join(' and ')}) as acts`,
       );
       if (!acts) continue;
       throw new BucardoError('BUC-COPY-ACTS', {

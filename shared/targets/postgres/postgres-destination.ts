@@ -1,8 +1,8 @@
 /** Postgres as a destination: one session, every batch one transaction. */
 import type { BucardoError } from '../../errors/bucardo-error.ts';
-import type { Table } from '../../postgres/catalog.ts';
+import { ownRows, type Table } from '../../postgres/catalog.ts';
 import type { Connection } from '../../postgres/connection.ts';
-import { quoteRelation, type RelationName } from '../../postgres/identifiers.ts';
+import type { RelationName } from '../../postgres/identifiers.ts';
 import type { RelationPlan } from '../../replicate/relation-plan.ts';
 import type { Applied, ApplyMode, Destination, LaneRow, Receipt, RelationChanges } from '../target.ts';
 import { applyCarefully } from './apply-carefully.ts';
@@ -88,9 +88,7 @@ export class PostgresDestination implements Destination {
   async isEmpty(plan: RelationPlan): Promise<boolean> {
     const { empty } = await naming(plan, () =>
       this.#reading(() =>
-        this.#db.row<{ empty: boolean }>(
-          `select not exists (select from ${plan.target.partitioned ? '' : 'only '}${quoteRelation(plan)}) as empty`,
-        ),
+        this.#db.row<{ empty: boolean }>(`select not exists (select from ${ownRows(plan.target)}) as empty`),
       ),
     );
     return empty;

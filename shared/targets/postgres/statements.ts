@@ -3,7 +3,7 @@
  * the target's names and types. All names are qualified: the statements run under the search_path of the role, as users' triggers
  * expect it, and no schema in it may stand in for Postgres's own. Pure.
  */
-import type { Column } from '../../postgres/catalog.ts';
+import { type Column, ownRows } from '../../postgres/catalog.ts';
 import {
   displayRelation,
   quoteIdentifier,
@@ -39,7 +39,7 @@ function exceptRowsOf(plan: RelationPlan, unless: string | undefined): string {
 
 /** As above, but for rows whose deletion would harm others: these stay until nothing refers to them any more. */
 export function deleteUnreferred(plan: RelationPlan, incoming: string, unless?: string): string {
-  const unreferred = plan.guardingKeys.map(({ table, columns }) => {
+  const unreferred = plan.guardingKeys.map(({ table, partitioned, columns }) => {
     const refers = columns.map(
       ({ referring, referenced, equals }) =>
         `t.${quoteIdentifier(referenced)} ${equals} c.${quoteIdentifier(referring)}`,
@@ -48,7 +48,7 @@ export function deleteUnreferred(plan: RelationPlan, incoming: string, unless?: 
     const other = isItself(plan, table)
       ? ['(c.tableoid, c.ctid) operator(pg_catalog.<>) (t.tableoid, t.ctid)']
       : [];
-    return ` and not exists (select from ${quoteRelation(table)} c where ${[...refers, ...other].join(' and ')})`;
+    return ` and not exists (select from ${ownRows({ ...table, partitioned })} c where ${[...refers, ...other].join(' and ')})`;
   });
   return `${deleteStatement(plan, incoming, unless)}${unreferred.join('')}`;
 }
@@ -138,7 +138,7 @@ function isKey(plan: RelationPlan, { name }: Column): boolean {
 }
 
 export function target(plan: RelationPlan): string {
-  return plan.target.partitioned ? quoteRelation(plan) : `only ${quoteRelation(plan)}`;
+  return ownRows(plan.target);
 }
 
 export function names(columns: readonly { readonly name: string }[], alias?: string): string {
