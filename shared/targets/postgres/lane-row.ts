@@ -58,15 +58,16 @@ const RAISE = `
 
 /** $1 lane, $2 source, $3 the number that the run had, $4 the number that it takes. */
 const RAISE_TO = `
-  update bucardo.lane set run = $4::bigint where (lane, source) = ($1, $2) and run = $3::bigint`;
+  update bucardo.lane set run = $4::bigint
+  where lane operator(pg_catalog.=) $1 and source operator(pg_catalog.=) $2 and run operator(pg_catalog.=) $3::bigint`;
 
 /** $1 lane, $2 source, $3 run, $4 whether a receipt is given, $5 its mark, $6 its held marks, $7 whether it counts. No row: fenced. */
 const WRITE = `
-  update bucardo.lane set writes = writes + $7::int, write_run = run, at = clock_timestamp(),
-    mark = case when $4 then $5::txid_snapshot else mark end,
-    held = case when $4 then $6::jsonb else held end
-  where (lane, source) = ($1, $2) and run = $3::bigint
-  returning writes::text`;
+  update bucardo.lane set writes = writes operator(pg_catalog.+) $7::int, write_run = run, at = pg_catalog.clock_timestamp(),
+    mark = case when $4 then $5::pg_catalog.txid_snapshot else mark end,
+    held = case when $4 then $6::pg_catalog.jsonb else held end
+  where lane operator(pg_catalog.=) $1 and source operator(pg_catalog.=) $2 and run operator(pg_catalog.=) $3::bigint
+  returning writes::pg_catalog.text`;
 
 interface RaisedRow {
   readonly run: string;
