@@ -13,7 +13,7 @@ import {
   planOversized,
 } from './batch-size.ts';
 
-/** From so many deltas on a batch is noted before it begins: it takes 20 ms at least, the note one. */
+/** From so many deltas on a batch is noted before it begins: it is no single change any more, whose latency shows. */
 const NOTED_AT_ONCE = 1_000;
 
 /** A smaller one is noted if it takes as long as this: its rows are large, or its target is slow. */
