@@ -38,6 +38,7 @@ import type { Installed, InstalledRelation, InstalledTrigger, LaneName, TableFac
 import { isReplaced, recordOidSql, replacedSql } from './replaced-table.ts';
 import { DATABASE_OID } from './source-identity.ts';
 import { recordTypes, retypeSql } from './retype.ts';
+import { createTriggersSql, NO_WAITING } from './table-locks.ts';
 import { resolveRelations, selectRelations, type WantedRelation } from './wanted.ts';
 import { type CaptureLook, needCopySql } from './watch-capture.ts';
 
@@ -283,7 +284,10 @@ function newRelationSql(spec: NamedRelation): readonly string[] {
     recordTypes(spec),
     ...guardedDeltaSql(spec),
     ...captureFunctionSql(spec),
-    ...captureTriggers(spec).map(({ sql }) => sql),
+    ...createTriggersSql(captureTriggers(spec), {
+      partitioned: spec.partitions.length > 0,
+      replacing: false,
+    }),
     // The triggers' locks keep the name on this table until the step is committed.
     `update bucardo.relation set table_oid = ${quoteLiteral(quoteRelation(spec))}::regclass where ${relationIs(spec)}`,
     ...firingSql(spec, []),
@@ -305,23 +309,23 @@ function repairSql(
   const unexpected = own.some((installed) => !triggers.some((trigger) => isSameTrigger(trigger, installed)));
   const functionDiffers = known.functionSource !== captureFunctionBody(spec);
   const again = unexpected && known.functionSource !== undefined;
+  const partitioned = spec.partitions.length > 0;
   return [
     ...(known.capture === spec.capture
       ? []
       : [`update bucardo.relation set capture = '${spec.capture}' where ${relationIs(spec)}`]),
     // What was pending in a delta table that somebody dropped is lost: the look has found that, and the step wants a copy.
     ...(known.deltaColumns === undefined ? guardedDeltaSql(spec) : []),
-    ...retypeSql(spec, known),
-    ...(delta === undefined ? [] : repairDeltaSql(spec.deltaName, delta)),
+    ...(again && partitioned ? [NO_WAITING] : []),
     // Dropping the function drops the triggers that call it, which their own DROP would allow to the table's owner only.
     ...(again ? [`drop function ${quoteCaptureFunction(spec.deltaName)}() cascade`] : []),
     ...(again || functionDiffers ? captureFunctionSql(spec) : []),
-    // A trigger of our name that calls something else is in the way; only its table's owner may drop it.
-    ...(again ? triggers : missing).flatMap(({ name, on, sql }) => [
-      `drop trigger if exists ${quoteIdentifier(name)} on ${quoteRelation(on)}`,
-      sql,
-    ]),
+    // A trigger of our name that calls something else is in the way.
+    ...createTriggersSql(again ? triggers : missing, { partitioned, replacing: true }),
     ...firingSql(spec, again ? [] : known.triggers),
+    // After the table's locks, as writers have them: so a writer that waits for the delta table never has what the step waits for.
+    ...retypeSql(spec, known),
+    ...(delta === undefined ? [] : repairDeltaSql(spec.deltaName, delta)),
   ];
 }
 
