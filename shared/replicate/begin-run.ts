@@ -20,31 +20,26 @@ export interface BegunRun {
   readonly identity: SourceIdentity;
 }
 
-interface RaisedRow {
+interface MemoryRow {
   readonly run: string;
-  readonly runBefore: string;
   readonly writes: string | null;
   readonly timeline: string | null;
   readonly xmax: string;
   readonly home: boolean;
 }
 
-/**
- * $1 sync, $2 destination. One row if the lane is registered: the run's number, and what was recorded before. Locks the
- * lane's row for itself only.
- */
-const RAISE = `
-  with before as (
-    select p.run, p.writes, p.timeline, ${markIsFromHere('p')} as home
-    from bucardo.progress p where (p.sync, p.destination) = ($1, $2) for update
-  )
-  update bucardo.progress p set run = p.run + 1
-  from before where (p.sync, p.destination) = ($1, $2)
-  returning p.run::text, before.run::text as "runBefore", before.writes::text, before.timeline::text, before.home,
-    txid_snapshot_xmax(txid_current_snapshot())::text as xmax`;
+/** $1 sync, $2 destination. One row if the lane is registered: what the source remembers of it. Takes no locks. */
+const READ_MEMORY = `
+  select p.run::text, p.writes::text, p.timeline::text, ${markIsFromHere('p')} as home,
+    txid_snapshot_xmax(txid_current_snapshot())::text as xmax
+  from bucardo.progress p where (p.sync, p.destination) = ($1, $2)`;
 
-/** $1 sync, $2 destination, $3 the greater number. */
-const RAISE_TO = `update bucardo.progress set run = $3::bigint where (sync, destination) = ($1, $2) and run < $3::bigint`;
+/**
+ * $1 sync, $2 destination, $3 the run's number. Changes one row, or none if the source has that number or a greater one already. A
+ * statement of a killed run may still reach the source after this run's: its number is smaller, so it changes nothing.
+ */
+const TAKE = `
+  update bucardo.progress set run = $3::bigint where (sync, destination) = ($1, $2) and run < $3::bigint`;
 
 /**
  * Both numbers are committed when it returns, and equal; the source's snapshots come after that.
@@ -59,16 +54,16 @@ export async function beginRun(
   log: Log,
 ): Promise<BegunRun | undefined> {
   const identity = await readIdentity(source);
-  const [raised, row] = await Promise.all([raiseAtSource(source, lane), destination.raise(identity.place)]);
-  if (!raised.home) return undefined;
-  const number = await sameNumber(source, destination, lane, BigInt(raised.run), row);
+  const [found, row] = await Promise.all([readMemory(source, lane), destination.raise(identity.place)]);
+  if (!found.home) return undefined;
+  const number = await takeNumber(source, destination, lane, BigInt(found.run), row);
 
   const memory = {
-    run: BigInt(raised.runBefore),
-    writes: raised.writes === null ? undefined : BigInt(raised.writes),
-    timeline: raised.timeline === null ? undefined : Number(raised.timeline),
+    run: BigInt(found.run),
+    writes: found.writes === null ? undefined : BigInt(found.writes),
+    timeline: found.timeline === null ? undefined : Number(found.timeline),
   };
-  const now = { timeline: identity.timeline, xmax: BigInt(raised.xmax) };
+  const now = { timeline: identity.timeline, xmax: BigInt(found.xmax) };
   const compared = compareReceipt(memory, now, row);
   const names = { sync: lane.sync, destination: lane.destination };
   if (compared.destinationWentBack) {
@@ -86,21 +81,22 @@ export async function beginRun(
   const writes = row === 'forbidden' ? memory.writes : destination.written;
   const timeline = identity.timeline ?? memory.timeline;
   if (writes !== memory.writes || timeline !== memory.timeline) {
-    const values = [writes === undefined ? null : String(writes), timeline ?? null];
+    const values = [writes === undefined ? null : String(writes), timeline ?? null, String(number)];
     await source.run(REMEMBER, [lane.sync, lane.destination, ...values]);
   }
   return { number, identity };
 }
 
-/** $1 sync, $2 destination, $3 the destination's count, $4 the source's timeline. */
+/** $1 sync, $2 destination, $3 the destination's count, $4 the source's timeline, $5 the run, which must not be over. */
 const REMEMBER = `
-  update bucardo.progress set writes = $3::bigint, timeline = $4::bigint where (sync, destination) = ($1, $2)`;
+  update bucardo.progress set writes = $3::bigint, timeline = $4::bigint
+  where (sync, destination) = ($1, $2) and run = $5::bigint`;
 
-async function raiseAtSource(source: Connection, lane: Lane): Promise<RaisedRow> {
+async function readMemory(source: Connection, lane: Lane): Promise<MemoryRow> {
   const concern = { sync: lane.sync, database: lane.source };
-  let row: RaisedRow | undefined;
+  let row: MemoryRow | undefined;
   try {
-    [row] = await source.rowsPrepared<RaisedRow>(RAISE, [lane.sync, lane.destination]);
+    [row] = await source.rowsPrepared<MemoryRow>(READ_MEMORY, [lane.sync, lane.destination]);
   } catch (error) {
     throw asNotApplied(error, concern);
   }
@@ -108,17 +104,32 @@ async function raiseAtSource(source: Connection, lane: Lane): Promise<RaisedRow>
   return row;
 }
 
-/** Numbers differ after a run that died between the two, and after one of the two databases went back in time. */
-async function sameNumber(
+/**
+ * The destination's number, unless the source has had it: then the next one that neither has had. The numbers differ after a run that
+ * died between the two, after one of the databases went back in time, and where the destination has no row.
+ *
+ * @param known the source's number as it was read
+ */
+async function takeNumber(
   source: Connection,
   destination: Destination,
   lane: Lane,
-  atSource: bigint,
+  known: bigint,
   row: LaneRow | 'absent' | 'forbidden',
 ): Promise<bigint> {
-  const atDestination = typeof row === 'string' ? atSource : row.run;
-  if (atDestination < atSource) await destination.raiseTo(atSource);
-  if (atDestination > atSource)
-    await source.run(RAISE_TO, [lane.sync, lane.destination, String(atDestination)]);
-  return atDestination > atSource ? atDestination : atSource;
+  let atSource = known;
+  let number = typeof row === 'string' ? 0n : row.run;
+  for (let attempt = 1; attempt <= MOST_ATTEMPTS; attempt += 1) {
+    if (number <= atSource) {
+      number = atSource + 1n;
+      await destination.raiseTo(number);
+    }
+    const taken = await source.runPrepared(TAKE, [lane.sync, lane.destination, String(number)]);
+    if (taken > 0) return number;
+    atSource = BigInt((await readMemory(source, lane)).run);
+  }
+  throw new BucardoError('BUC-LANE-OVERTAKEN', { sync: lane.sync, database: lane.source });
 }
+
+/** Only a killed run's last statement can come in between, once. */
+const MOST_ATTEMPTS = 3;

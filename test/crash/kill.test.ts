@@ -85,7 +85,7 @@ test(
       /reports query commit/,
       /reports prepared insert into bucardo.lane/,
       /reports prepared update bucardo.lane set writes/,
-      /east prepared with before as \( select p.run/,
+      /east prepared update bucardo.progress set run/,
       /east prepared update bucardo.progress set mark/,
       /east prepared with refused as \( select array/,
       /east query commit/,
