@@ -271,7 +271,7 @@ test('a column that is too narrow is a warning; the row that does not fit is par
 test('without the right to temporary tables at the target the lane waits as a whole', async () => {
   const scene = await LimitedScene.create(server);
   await scene.replicateAndChange();
-  await scene.atSource(`insert into shop.orders select n, '${PRIVATE}' from generate_series(10, 30000) n`);
+  await scene.atSource(`insert into shop.orders select n, '${PRIVATE}' from generate_series(10, 15000) n`);
   await scene.atTarget('revoke temporary on database $TARGET from public');
   const bad: BadInput = { what: '', code: 'BUC-DB-RIGHTS', says: /temporary|TEMPORARY/ };
   const before = await scene.fingerprint('target');

@@ -15,6 +15,7 @@ import { validateConfig } from '../../shared/config/validate-config.ts';
 import { type BucardoError, asBucardoError } from '../../shared/errors/bucardo-error.ts';
 import { type PostgresServer, startPostgres } from '../../shared/local/postgres-server.ts';
 import { type Connection, withConnection } from '../../shared/postgres/connection.ts';
+import { LANE_TABLE, LANE_TABLE_RIGHTS } from '../../shared/targets/postgres/lane-row.ts';
 import { ConnectionCache } from '../../shared/replicate/connection-cache.ts';
 import { runLane } from '../../shared/replicate/run-lane.ts';
 import { errorFields, jsonLog } from '../../shared/telemetry/log.ts';
@@ -80,7 +81,9 @@ export class LimitedScene {
     await scene.atSource(`grant create on database ${scene.source} to reader; grant usage on schema shop to reader;
       grant select, trigger on shop.orders to reader`);
     await scene.atTarget(`grant usage on schema shop to writer;
-      grant select, insert, update, delete on shop.orders to writer`);
+      grant select, insert, update, delete on shop.orders to writer;
+      ${LANE_TABLE.join(';')}; grant usage on schema bucardo to writer;
+      grant ${LANE_TABLE_RIGHTS.join(', ')} on bucardo.lane to writer`);
     return scene;
   }
 
