@@ -145,7 +145,7 @@ function findPrepared(
         'two-phase-commit',
         { database },
         `${setting}, so applications may use two-phase commit: changes are not notified, the notifier looks for them at short intervals`,
-        "If none does, set it to 0 or say `wake: 'notify'`: changes then arrive some ten milliseconds sooner.",
+        "If none does, set it to 0 or say `wake: 'notify'`: changes then wake the notifier at once.",
       ),
     );
   }
