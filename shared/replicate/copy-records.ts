@@ -30,6 +30,10 @@ export async function beginCopies(
        where ${IS_GIVEN}
        returning c.schema_name, c.table_name
      ),
+     not_skipped as (
+       delete from bucardo.copy_skipped k using begun b
+       where (k.sync, k.destination, k.schema_name, k.table_name) = ($1, $2, b.schema_name, b.table_name)
+     ),
      tried_anew as (
        delete from bucardo.rejected_row r using begun b
        where (r.sync, r.destination, r.schema_name, r.table_name) = ($1, $2, b.schema_name, b.table_name)
