@@ -9,6 +9,7 @@ import { asBucardoError, BucardoError } from '../errors/bucardo-error.ts';
 import { describeTables, type Table } from '../postgres/catalog.ts';
 import { connect, type Connection } from '../postgres/connection.ts';
 import { displayRelation } from '../postgres/identifiers.ts';
+import { type DumpedCapture, findDumpedCapture, readDumpedCapture } from './dumped-capture.ts';
 import { type Finding, findingOf, note } from './finding.ts';
 import { findLane } from './lane-findings.ts';
 import { awaitedCopies, readFilled } from './read-filled.ts';
@@ -35,6 +36,8 @@ interface DatabaseLook {
   readonly server: ServerFacts;
   /** Undefined if no sync reads from the database. */
   readonly source: SourceFacts | undefined;
+  /** Capture in a database that no sync reads from. */
+  readonly dumped: DumpedCapture | undefined;
 }
 
 interface TargetLook {
@@ -99,7 +102,8 @@ async function lookAtDatabase(context: CheckContext, database: Database): Promis
     const server = await readServer(db);
     const source =
       syncs.length === 0 ? undefined : await readSource(db, database, syncs, server.mayReadControl);
-    return { server, source };
+    const dumped = syncs.length === 0 ? await readDumpedCapture(db) : undefined;
+    return { server, source, dumped };
   });
 }
 
@@ -130,7 +134,7 @@ function findDatabase(
 ): readonly Finding[] {
   if (look === undefined) return [];
   if ('error' in look) return [findingOf(look.error, { database: database.name })];
-  const { server, source } = look.facts;
+  const { server, source, dumped } = look.facts;
   const syncs = syncsFrom(fleet, database);
   const isTarget = [...fleet.syncs.values()].some(({ targets }) => targets.includes(database.name));
   return [
@@ -139,6 +143,7 @@ function findDatabase(
       isTarget,
       wake: database.wake,
     }),
+    ...(isTarget && dumped !== undefined ? [findDumpedCapture(database.name, dumped)] : []),
     ...(source === undefined
       ? []
       : findSource(

@@ -31,6 +31,7 @@ export type Note =
   | 'temp-file-limit'
   | 'no-replica-role'
   | 'lane-table'
+  | 'dumped-capture'
   | 'replica-role-by-default'
   | 'trigger-fires'
   | 'rule-acts'
