@@ -122,18 +122,28 @@ export function findDumpedCapture(database: string, capture: DumpedCapture): Fin
 }
 
 /**
- * Each may be run alone, and none touches what is not ours. The triggers go with their functions, the guards with the delta
- * tables. From the outside in: first what writes, then what is written to.
+ * Safe when one of them fails and the client goes on, as psql does. Dropping a function takes its triggers along, table by table, and
+ * waits for each table only briefly. The rest is what triggers write to, so it goes in one transaction that begins by dropping the
+ * functions without `cascade`: as long as a trigger is left that fails, and the transaction with it. Touches nothing that is not ours.
  */
 function removalStatements(capture: DumpedCapture): readonly string[] {
   const { functions, deltaTables, tables, controlFunctions, sequences } = capture;
   const ours = (name: string) => `bucardo.${quoteIdentifier(name)}`;
+  const called = functions.map((name) => `${ours(name)}()`);
+  const dropping = (kind: string, names: readonly string[]) =>
+    names.length === 0 ? [] : [`drop ${kind} ${names.join(', ')}`];
   return [
-    ...functions.map((name) => `drop function ${ours(name)}() cascade`),
-    ...deltaTables.map((name) => `drop table ${ours(name)}`),
-    // Foreign keys lie among these tables.
-    ...(tables.length === 0 ? [] : [`drop table ${tables.map(ours).join(', ')}`]),
-    ...controlFunctions.map((name) => `drop function bucardo.${name}`),
-    ...(sequences.length === 0 ? [] : [`drop sequence ${sequences.map(ours).join(', ')}`]),
+    `set lock_timeout = '2s'`,
+    ...called.map((name) => `drop function ${name} cascade`),
+    'begin',
+    ...dropping('function if exists', called),
+    // Foreign keys lie among these tables. The guards go with the delta tables.
+    ...dropping('table', [...deltaTables, ...tables].map(ours)),
+    ...dropping(
+      'function',
+      controlFunctions.map((name) => `bucardo.${name}`),
+    ),
+    ...dropping('sequence', sequences.map(ours)),
+    'commit',
   ];
 }

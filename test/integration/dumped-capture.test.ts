@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { checkFleet } from '../../shared/check/check-fleet.ts';
 import type { Finding } from '../../shared/check/finding.ts';
+import { asBucardoError } from '../../shared/errors/bucardo-error.ts';
 import type { Fleet } from '../../shared/config/types.ts';
 import type { Connection } from '../../shared/postgres/connection.ts';
 import { CONTROL_TABLES } from '../../shared/capture/control-schema.ts';
@@ -53,6 +54,15 @@ async function ours(db: Connection): Promise<readonly string[]> {
   return rows.map(({ name }) => name);
 }
 
+/** As psql does: statement by statement, going on after errors. Returns the errors' SQLSTATEs. */
+async function runAll(db: Connection, remedy: string): Promise<readonly (string | undefined)[]> {
+  const states: (string | undefined)[] = [];
+  for (const statement of remedy.slice(remedy.indexOf(': ') + 2).split('; ')) {
+    await db.script(statement).catch((error: unknown) => states.push(asBucardoError(error).sqlstate));
+  }
+  return states;
+}
+
 for (const [role, targetRole] of ROLES) {
   for (const capture of ['auto', 'row'] as const) {
     test(`a dumped capture (${capture}) is told and removed, and a lane of ${role} is not captured by it`, async () => {
@@ -73,10 +83,8 @@ for (const [role, targetRole] of ROLES) {
       expect(finding).toMatchObject({ severity: 'warning', database: 'reports' });
       const { remedy = '' } = finding ?? {};
       // A role without rights on schema bucardo cannot see whose registry it is.
-      expect(remedy).toMatch(/as the owner: drop /);
-      for (const statement of remedy.slice(remedy.indexOf(': ') + 2).split('; ')) {
-        await lane.target.script(statement);
-      }
+      expect(remedy).toMatch(/as the owner: set /);
+      expect(await runAll(lane.target, remedy)).toEqual([]);
       expect(await ours(lane.target)).toEqual(['lane']);
       expect(await check(lane)).toEqual([]);
 
@@ -124,8 +132,28 @@ test('a copy and a lane beside a capture that was dumped with its data and is EN
   expect(await deltasOf(lane.target, DELTA)).toEqual([]);
   expect(await lane.target.rows(`select table_name from bucardo.truncation`)).toEqual([]);
   expect(await check(lane)).toMatchObject([
-    { severity: 'warning', remedy: expect.stringMatching(/^Run as the owner: drop function/) as string },
+    {
+      severity: 'warning',
+      remedy: expect.stringMatching(/^Run as the owner: set .*drop function/) as string,
+    },
   ]);
+});
+
+test('statements that do not get a lock leave a capture that works, and the rest when they are run again', async () => {
+  const lane = await createLaneFixture({ schema: SCHEMA });
+  await captureAtTarget(lane, 'auto');
+  const reader = await lane.session(lane.targetUrl());
+  await reader.script('begin; lock table orders in access share mode');
+  const [finding] = await check(lane);
+  const states = await runAll(lane.target, finding?.remedy ?? '');
+  expect(states.slice(0, 2)).toEqual(['55P03', '2BP01']);
+  await reader.script('commit');
+
+  await lane.target.script(`insert into orders values (-1, 'an application here'); delete from orders`);
+  expect(await deltasOf(lane.target, DELTA)).toEqual(['-1', '-1']);
+  const [again] = await check(lane);
+  expect(await runAll(lane.target, again?.remedy ?? '')).toEqual([]);
+  expect(await ours(lane.target)).toEqual(['lane']);
 });
 
 test('a target that is a source of the configuration is no dump, and one of another configuration is not to be removed', async () => {
