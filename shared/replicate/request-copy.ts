@@ -10,13 +10,21 @@ export interface CopyRequest {
   readonly relation?: RelationName | undefined;
 }
 
-/** A copy that is under way begins anew. Returns the lanes and tables that will be copied. */
+/**
+ * A copy that is under way begins anew. Tables that are held are tried at once: those that refer to each other can only be emptied
+ * together. Returns the lanes and tables that will be copied.
+ */
 export async function requestCopy(
   source: Connection,
   { sync, destination, relation }: CopyRequest,
 ): Promise<readonly { readonly destination: string; readonly schema: string; readonly table: string }[]> {
   return await source.rows(
-    `insert into bucardo.copy as c (sync, destination, schema_name, table_name, policy, state)
+    `with due as (
+       update bucardo.held_relation set retry_at = clock_timestamp()
+       where sync = $1 and destination = coalesce($2, destination)
+         and schema_name = coalesce($3, schema_name) and table_name = coalesce($4, table_name)
+     )
+     insert into bucardo.copy as c (sync, destination, schema_name, table_name, policy, state)
      select p.sync, p.destination, s.schema_name, s.table_name, 'always', 'wanted'
      from bucardo.progress p
      join bucardo.sync_relation s using (sync)
