@@ -55,7 +55,7 @@ const MIGRATIONS: readonly ((n: number) => Migration)[] = [
     atSource(
       'another type',
       `alter table customer alter column note type ${TYPES[n % TYPES.length]} using note::text`,
-      `alter table invoice alter column total type numeric using total + 0`,
+      `alter table position alter column what type ${TYPES[n % TYPES.length]} using what::text`,
     ),
   () => ({
     name: 'another scale',

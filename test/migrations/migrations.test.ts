@@ -134,7 +134,7 @@ test.each(SEEDS)(
       urlOf: (name) => server.url(databaseOf(name), name === 'archive' ? WRITER : 'postgres'),
       sweepIntervalMs: 2_000,
     });
-    const replay = `SEED=${seed} npx vitest run test/random/migrations.test.ts`;
+    const replay = `SEED=${seed} npm run test:migrations`;
     try {
       await live.apply();
       await live.start();
