@@ -126,7 +126,7 @@ describe('a run that was thought dead and wakes up', () => {
     ['before it reads', ({ sql }) => sql.startsWith('begin isolation level repeatable read')],
     ['with rows in its hands', ({ server, kind }) => server === 'reports' && kind === 'copy data'],
     ['before its commit', ({ server, sql }) => server === 'reports' && sql === 'commit'],
-    ['before it raises its number', ({ sql }) => sql.includes('update bucardo.progress p set run')],
+    ['before it raises its number', ({ sql }) => sql.includes('update bucardo.progress set run')],
     ['before it records its progress', ({ sql }) => sql.includes('update bucardo.progress set mark')],
     ['before it says how it went', ({ sql }) => sql.includes('update bucardo.lane_status')],
   ];
