@@ -122,7 +122,7 @@ async function lookAtTarget(
   const awaited = sync === undefined || source === undefined ? [] : awaitedCopies(lane, sync, source, names);
   return await ask(context, database, async (db) => {
     const tables = await describeTables(db, names);
-    const there = awaited.filter((table) => tables.has(displayRelation(table)));
+    const there = awaited.flatMap((table) => tables.get(displayRelation(table)) ?? []);
     return { tables, access: await readTables(db, names), filled: await readFilled(db, there) };
   });
 }

@@ -1,8 +1,9 @@
 /** Tables of a target that have rows and whose first copy, `if-empty`, is still to come: they will be left as they are. */
 import type { Lane, Sync } from '../config/types.ts';
 import { asBucardoError } from '../errors/bucardo-error.ts';
+import { ownRows, type Table } from '../postgres/catalog.ts';
 import type { Connection } from '../postgres/connection.ts';
-import { displayRelation, quoteRelation, type RelationName } from '../postgres/identifiers.ts';
+import { displayRelation, type RelationName } from '../postgres/identifiers.ts';
 import type { SourceFacts } from './read-source.ts';
 
 /** Those of `tables` that the lane will copy if the target has no rows. Pure. */
@@ -34,16 +35,11 @@ export function awaitedCopies<Name extends RelationName>(
 }
 
 /** Display names of the tables that have a row. Reads one row of each; a table that cannot be read is told by other findings. */
-export async function readFilled(
-  db: Connection,
-  tables: readonly RelationName[],
-): Promise<ReadonlySet<string>> {
+export async function readFilled(db: Connection, tables: readonly Table[]): Promise<ReadonlySet<string>> {
   const filled = new Set<string>();
   for (const table of tables) {
     try {
-      const { has } = await db.row<{ has: boolean }>(
-        `select exists (select from ${quoteRelation({ schema: table.schema, table: table.table })}) as has`,
-      );
+      const { has } = await db.row<{ has: boolean }>(`select exists (select from ${ownRows(table)}) as has`);
       if (has) filled.add(displayRelation(table));
     } catch (error) {
       if (asBucardoError(error).code === 'BUC-DB-UNREACHABLE') throw error;
